@@ -1,0 +1,1 @@
+"""Vouchpost's consumer kit: receive signed events, submit addresses."""

@@ -1,0 +1,1 @@
+"""Vouchpost's gateway: accepts email verifications, runs them on arq workers, pushes signed events."""

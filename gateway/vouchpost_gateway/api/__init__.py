@@ -1,0 +1,1 @@
+"""The HTTP API: Starlette, one file per resource. The only place that knows status codes."""

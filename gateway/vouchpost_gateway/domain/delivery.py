@@ -1,0 +1,51 @@
+"""A delivery: one event to one subscription until it ends, and the attempts made so far."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vouchpost_gateway.domain.ids import DeliveryRef
+
+
+class Outcome(StrEnum):
+    """What an attempt meant for its delivery."""
+
+    DELIVERED = "delivered"
+    RETRYABLE = "retryable"
+    PERMANENT = "permanent"
+    GONE = "gone"
+
+
+class DeliveryState(StrEnum):
+    PENDING = "pending"
+    DELIVERED = "delivered"
+    DEAD = "dead"
+    DROPPED = "dropped"  # its subscription was deleted, or its verification erased, before it ended
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One HTTP request of a delivery, numbered from 1.
+
+    `status_code` is None when no answer came; `error` then says why, from the closed list of `transport.sender`.
+    `excerpt` holds at most 512 bytes of a failed answer, as text.
+    """
+
+    number: int
+    at_ms: int
+    duration_ms: int
+    outcome: Outcome
+    status_code: int | None = None
+    error: str | None = None
+    excerpt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A delivery as read back. Attempts are the last ones, oldest first; `attempt_count` counts all of them."""
+
+    ref: DeliveryRef
+    state: DeliveryState
+    attempt_count: int
+    attempts: tuple[Attempt, ...]
+    next_attempt_ms: int | None = None
+    ended_ms: int | None = None

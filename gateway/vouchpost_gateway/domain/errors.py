@@ -1,0 +1,76 @@
+"""Everything that can be wrong with a request or a step, as one tree. The docstring is the message.
+
+VouchpostError
+├── RequestRefused            the caller can do something about it
+│   ├── InvalidField              names the field
+│   ├── NotFound
+│   ├── Conflict
+│   │   └── IdempotencyConflict
+│   ├── NotAuthenticated
+│   └── NotAllowed
+├── Overloaded                later will do
+│   └── Backlogged
+├── LedgerUnavailable         Redis did not answer in time, refused, or is not what it must be
+└── Misconfigured             the process must not start
+"""
+
+
+class VouchpostError(Exception):
+    """The root of all errors that Vouchpost raises on purpose."""
+
+
+class RequestRefused(VouchpostError):  # noqa: N818
+    """The request cannot be carried out as it is."""
+
+
+class InvalidField(RequestRefused):
+    """A field of the request is not acceptable."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(f"{field}: {reason}")
+        self.field = field
+        self.reason = reason
+
+
+class NotFound(RequestRefused):
+    """There is no such thing, or it is not yours."""
+
+    def __init__(self, noun: str) -> None:
+        super().__init__(f"no such {noun}")
+        self.noun = noun
+
+
+class Conflict(RequestRefused):
+    """The request does not fit the state of the thing it is about."""
+
+
+class IdempotencyConflict(Conflict):
+    """This idempotency key was used before with another body."""
+
+
+class NotAuthenticated(RequestRefused):
+    """The API key is missing, wrong, revoked or expired."""
+
+
+class NotAllowed(RequestRefused):
+    """The API key is good, but its scopes do not cover this."""
+
+
+class Overloaded(VouchpostError):  # noqa: N818
+    """There is more to do than can be done now; try again later."""
+
+    def __init__(self, reason: str, *, retry_after_s: int) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class Backlogged(Overloaded):
+    """This tenant's line is as long, or as old, as it may get."""
+
+
+class LedgerUnavailable(VouchpostError):  # noqa: N818
+    """The ledger did not answer in time, refused to write, or is not in a state to be trusted."""
+
+
+class Misconfigured(VouchpostError):  # noqa: N818
+    """The settings, or what they point at, would break a promise; the process must not start."""

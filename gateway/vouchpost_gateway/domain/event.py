@@ -1,0 +1,89 @@
+"""An event: an immutable fact, built once as the exact bytes that are stored and pushed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from vouchpost_gateway.domain.ids import event_id, verification_id
+from vouchpost_gateway.domain.verification import Verdict, Verification
+
+SCHEMA = 1
+
+
+class EventType(StrEnum):
+    VERIFICATION_COMPLETED = "verification.completed"
+    VERIFICATION_UPDATED = "verification.updated"
+    SUBSCRIPTION_DISABLED = "subscription.disabled"
+    SUBSCRIPTION_TEST = "subscription.test"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as stored: its place, its type and the bytes that every attempt pushes."""
+
+    stem: str
+    revision: int
+    type: str
+    body: bytes
+
+    @property
+    def id(self) -> str:
+        return event_id(self.stem, self.revision)
+
+
+def timestamp_text(ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds: `2026-11-22T10:00:00.123Z`."""
+    return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{ms % 1000:03d}Z"
+
+
+def verdict_event(
+    verification: Verification,
+    verdict: Verdict,
+    *,
+    revision: int,
+    at_ms: int,
+    checked_ms: int,
+    email_hash: str,
+) -> Event:
+    """The event of a verdict: completed for the first one, updated for those of later rechecks. Never the address."""
+    kind = EventType.VERIFICATION_COMPLETED if revision == 1 else EventType.VERIFICATION_UPDATED
+    flags = verdict.flags
+    data = {
+        "verification_id": verification_id(verification.stem),
+        "subject_id": verification.subject_id,
+        "sequence": verification.sequence,
+        "revision": revision,
+        "status": verdict.status.value,
+        "reason_code": verdict.reason_code.value,
+        "score": round(verdict.score, 4),
+        "depth": verification.depth.value,
+        "degraded": verdict.degraded,
+        "checks_skipped": list(verdict.checks_skipped),
+        "flags": {
+            "disposable": flags.disposable,
+            "role": flags.role,
+            "free": flags.free,
+            "catch_all": flags.catch_all,
+        },
+        "email_hash": email_hash,
+        "checked_at": timestamp_text(checked_ms),
+        "policy_version": verdict.policy_version,
+        "metadata": dict(verification.metadata),
+    }
+    return build(verification.stem, revision, kind, at_ms=at_ms, data=data)
+
+
+def build(stem: str, revision: int, kind: EventType, *, at_ms: int, data: Mapping[str, Any]) -> Event:
+    """The envelope around `data`, as compact UTF-8 JSON."""
+    envelope = {
+        "id": event_id(stem, revision),
+        "type": kind.value,
+        "timestamp": timestamp_text(at_ms),
+        "schema": SCHEMA,
+        "data": data,
+    }
+    body = json.dumps(envelope, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return Event(stem, revision, kind.value, body)

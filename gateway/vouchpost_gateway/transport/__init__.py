@@ -1,0 +1,1 @@
+"""One HTTP request out to a subscriber, bounded in time, memory and destination."""
