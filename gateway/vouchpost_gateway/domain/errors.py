@@ -45,7 +45,7 @@ class Conflict(RequestRefused):
 
 
 class IdempotencyConflict(Conflict):
-    """This idempotency key was used before with another body."""
+    """The idempotency key was used before with another body."""
 
 
 class NotAuthenticated(RequestRefused):
@@ -65,7 +65,7 @@ class Overloaded(VouchpostError):  # noqa: N818
 
 
 class Backlogged(Overloaded):
-    """This tenant's line is as long, or as old, as it may get."""
+    """The line of this tenant is as long, or as old, as it may get."""
 
 
 class LedgerUnavailable(VouchpostError):  # noqa: N818

@@ -24,7 +24,7 @@ _VALUE_OF = {character: value for value, character in enumerate(ALPHABET)}
 
 
 class MalformedIdError(ValueError):
-    """This is not an id of the expected kind."""
+    """The text is not an id of the expected kind."""
 
 
 def encode(number: int, length: int) -> str:

@@ -1,0 +1,197 @@
+"""What the API needs of the rest: narrow Protocols that `wiring` fulfils. No HTTP in here.
+
+Every method may raise `LedgerUnavailable`; those that look something up raise `NotFound`; lists take an exclusive
+`after` position (opaque text from the previous page, None for the first) and return newest first.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from vouchpost_gateway.domain.access import ApiKey, Partner
+from vouchpost_gateway.domain.delivery import Delivery, DeliveryState
+from vouchpost_gateway.domain.event import Event
+from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
+from vouchpost_gateway.domain.subscription import Subscription
+from vouchpost_gateway.domain.verification import NewVerification, Status, Verification
+from vouchpost_gateway.domain.world import Principal, Scope, World
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """One page of a list; `next` is the `after` of the following page, None at the end."""
+
+    items: Sequence[Item]
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A kept promise: the stem and sequence of the verification, and whether the idempotency key was seen before."""
+
+    stem: str
+    sequence: int
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewSubscription:
+    """A subscription as asked for, every field already checked. None for `secret_key` lets the ledger make one."""
+
+    url: str
+    event_types: frozenset[str]
+    description: str
+    headers: dict[str, str]
+    schedule_s: tuple[float, ...] | None
+    max_in_flight: int | None
+    include_address: bool
+    enabled: bool
+    secret_key: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What `recover` will do: it runs on the workers, and may be asked for again without harm."""
+
+    subscription_id: str
+    since_ms: int
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether this process can keep its promises now; `problems` in words an operator can act on."""
+
+    ready: bool
+    problems: Sequence[str]
+
+
+class Authentication(Protocol):
+    async def sign_in(self, key_text: str) -> Principal:
+        """Who presents this key; NotAuthenticated otherwise, in the same time whatever is wrong with it."""
+
+
+class Verifications(Protocol):
+    async def accept(self, world: World, new: NewVerification, *, idempotency_key: str | None, body: bytes) -> Accepted:
+        """One atomic write, then the promise. `body` is the raw request, compared under the idempotency key.
+
+        Raises IdempotencyConflict, Backlogged, Overloaded.
+        """
+
+    async def get(self, world: World, stem: str) -> Verification: ...
+
+    async def wait(self, world: World, stem: str, *, seconds: float) -> Verification:
+        """The verification once it has a verdict, or as it is after `seconds`; Overloaded past the waiter limit."""
+
+    async def list(
+        self, world: World, *, status: Status | None, subject_id: str | None, after: str | None, limit: int
+    ) -> Page[Verification]: ...
+
+    async def recheck(self, world: World, stem: str) -> Verification: ...
+
+    async def erase(self, world: World, stem: str) -> None: ...
+
+
+class Subscriptions(Protocol):
+    """`partner_id` None sees all of the world's subscriptions; otherwise only those the partner owns exist."""
+
+    async def create(self, world: World, partner_id: str | None, new: NewSubscription) -> Subscription: ...
+
+    async def get(self, world: World, partner_id: str | None, subscription_id: str) -> Subscription: ...
+
+    async def list(
+        self, world: World, partner_id: str | None, *, after: str | None, limit: int
+    ) -> Page[Subscription]: ...
+
+    async def replace(self, world: World, partner_id: str | None, changed: Subscription) -> Subscription:
+        """Stores `changed` if its `version` is still the stored one (it becomes version + 1); Conflict otherwise."""
+
+    async def delete(self, world: World, partner_id: str | None, subscription_id: str) -> None: ...
+
+    async def rotate_secret(
+        self, world: World, partner_id: str | None, subscription_id: str, *, overlap_ms: int, new_key: bytes | None
+    ) -> Subscription: ...
+
+    async def test(self, world: World, partner_id: str | None, subscription_id: str) -> DeliveryRef:
+        """Sends one `subscription.test` event to this subscription alone."""
+
+    async def recover(
+        self, world: World, partner_id: str | None, subscription_id: str, *, since_ms: int, until_ms: int | None
+    ) -> Recovery: ...
+
+    async def deliveries(
+        self,
+        world: World,
+        partner_id: str | None,
+        subscription_id: str,
+        *,
+        state: DeliveryState | None,
+        after: str | None,
+        limit: int,
+    ) -> Page[Delivery]: ...
+
+
+class Deliveries(Protocol):
+    async def get(self, world: World, partner_id: str | None, ref: DeliveryRef) -> Delivery: ...
+
+    async def resend(self, world: World, partner_id: str | None, ref: DeliveryRef) -> Delivery: ...
+
+
+class DeadLetters(Protocol):
+    async def verifications(self, world: World, *, after: str | None, limit: int) -> Page[Verification]: ...
+
+    async def deliveries(
+        self, world: World, partner_id: str | None, *, after: str | None, limit: int
+    ) -> Page[Delivery]: ...
+
+
+class Events(Protocol):
+    async def get(self, world: World, ref: EventRef) -> Event: ...
+
+
+class Access(Protocol):
+    async def keys(self, world: World, *, after: str | None, limit: int) -> Page[ApiKey]: ...
+
+    async def create_key(
+        self,
+        world: World,
+        *,
+        scopes: frozenset[Scope],
+        label: str,
+        partner_id: str | None,
+        expires_ms: int | None,
+    ) -> tuple[ApiKey, str]:
+        """The key as stored and its full text, which is never seen again."""
+
+    async def revoke_key(self, world: World, key_id: str) -> None: ...
+
+    async def partners(self, world: World, *, after: str | None, limit: int) -> Page[Partner]: ...
+
+    async def create_partner(self, world: World, *, name: str) -> Partner: ...
+
+    async def delete_partner(self, world: World, partner_id: str) -> None:
+        """Revokes the partner's keys and deletes its subscriptions as well."""
+
+    async def email_hash_key(self, world: World) -> bytes:
+        """The HMAC-SHA256 key of `email_hash`, 32 bytes, the same for both modes of the tenant."""
+
+
+class Health(Protocol):
+    def readiness(self) -> Readiness:
+        """As of the last look at the ledger, at most two seconds ago; never waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """All of the above, as the application is given them."""
+
+    authentication: Authentication
+    verifications: Verifications
+    subscriptions: Subscriptions
+    deliveries: Deliveries
+    dead_letters: DeadLetters
+    events: Events
+    access: Access
+    health: Health

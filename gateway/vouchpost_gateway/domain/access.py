@@ -1,0 +1,63 @@
+"""How a tenant's people sign in: API keys, kept only as hashes, and the partners some of them belong to."""
+
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+
+from vouchpost_gateway.domain.world import Mode, Scope
+
+_SECRET_LENGTH = 43
+_SHAPE = re.compile(r"vp_(live|test)_(\d\d)([0-9a-hjkmnp-tv-z]{12})_([A-Za-z0-9_-]{43})")
+
+
+@dataclass(frozen=True, slots=True)
+class PresentedKey:
+    """An API key as a caller presents it: `vp_<mode>_<partition, 2><short id, 12>_<secret, 43>`."""
+
+    mode: Mode
+    partition: int
+    short_id: str
+    secret_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key as stored. `secret_hash` is SHA-256: the secret has 256 random bits, so nothing slower is needed."""
+
+    short_id: str
+    tenant_id: str
+    mode: Mode
+    partition: int
+    secret_hash: bytes
+    scopes: frozenset[Scope]
+    created_ms: int
+    label: str = ""
+    partner_id: str | None = None
+    expires_ms: int | None = None
+
+    @property
+    def id(self) -> str:
+        """The public id: everything of the key but its secret."""
+        return f"vp_{self.mode.value}_{self.partition:02d}{self.short_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """A principal within a tenant that sees only its own subscriptions and deliveries."""
+
+    id: str
+    name: str
+    created_ms: int
+
+
+def parse_key(text: str) -> PresentedKey | None:
+    """The parts of a presented key; None when it does not have the shape of one."""
+    match = _SHAPE.fullmatch(text)
+    if match is None:
+        return None
+    mode, partition, short_id, secret = match.groups()
+    return PresentedKey(Mode(mode), int(partition), short_id, hash_secret(secret))
+
+
+def hash_secret(secret: str) -> bytes:
+    return sha256(secret.encode("ascii")).digest()
