@@ -4,68 +4,18 @@ Every method may raise `LedgerUnavailable`; those that look something up raise `
 `after` position (opaque text from the previous page, None for the first) and return newest first.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 from vouchpost_gateway.domain.access import ApiKey, Partner
 from vouchpost_gateway.domain.delivery import Delivery, DeliveryState
 from vouchpost_gateway.domain.event import Event
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
-from vouchpost_gateway.domain.subscription import Subscription
-from vouchpost_gateway.domain.verification import NewVerification, Status, Verification
+from vouchpost_gateway.domain.page import Page
+from vouchpost_gateway.domain.readiness import Readiness
+from vouchpost_gateway.domain.subscription import NewSubscription, Recovery, Subscription
+from vouchpost_gateway.domain.verification import Accepted, NewVerification, Status, Verification
 from vouchpost_gateway.domain.world import Principal, Scope, World
-
-Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[Item]):
-    """One page of a list; `next` is the `after` of the following page, None at the end."""
-
-    items: Sequence[Item]
-    next: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A kept promise: the stem and sequence of the verification, and whether the idempotency key was seen before."""
-
-    stem: str
-    sequence: int
-    repeated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class NewSubscription:
-    """A subscription as asked for, every field already checked. None for `secret_key` lets the ledger make one."""
-
-    url: str
-    event_types: frozenset[str]
-    description: str
-    headers: dict[str, str]
-    schedule_s: tuple[float, ...] | None
-    max_in_flight: int | None
-    include_address: bool
-    enabled: bool
-    secret_key: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """What `recover` will do: it runs on the workers, and may be asked for again without harm."""
-
-    subscription_id: str
-    since_ms: int
-    until_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """Whether this process can keep its promises now; `problems` in words an operator can act on."""
-
-    ready: bool
-    problems: Sequence[str]
 
 
 class Authentication(Protocol):

@@ -42,7 +42,7 @@ class Judgement:
 
 
 def judge(answer: Answer) -> Judgement:
-    """2xx is delivered, 410 is gone, the rest is retried; 429, 502, 503, 504 and time-outs slow the subscription down."""
+    """2xx is delivered, 410 is gone, the rest retried; 429, 502 to 504 and time-outs slow the subscription."""
     if answer.status_code is None:
         return Judgement(Outcome.RETRYABLE, slow_down=answer.failure is Failure.TIMED_OUT)
     if 200 <= answer.status_code < 300:

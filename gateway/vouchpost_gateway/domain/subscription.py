@@ -41,3 +41,27 @@ class Subscription:
     def wants(self, event_type: str) -> bool:
         """Whether an event of this type goes to this subscription now."""
         return self.enabled and (not self.event_types or event_type in self.event_types)
+
+
+@dataclass(frozen=True, slots=True)
+class NewSubscription:
+    """A subscription as asked for, every field already checked. None for `secret_key` lets the ledger make one."""
+
+    url: str
+    event_types: frozenset[str]
+    description: str
+    headers: dict[str, str]
+    schedule_s: tuple[float, ...] | None
+    max_in_flight: int | None
+    include_address: bool
+    enabled: bool
+    secret_key: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What `recover` will do: it runs on the workers, and may be asked for again without harm."""
+
+    subscription_id: str
+    since_ms: int
+    until_ms: int

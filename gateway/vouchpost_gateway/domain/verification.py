@@ -160,3 +160,12 @@ class Verification:
     @property
     def status(self) -> Status:
         return self.verdict.status if self.verdict else Status.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A kept promise: the stem and sequence of the verification, and whether the idempotency key was seen before."""
+
+    stem: str
+    sequence: int
+    repeated: bool
