@@ -1,0 +1,124 @@
+"""What hanging subscribers cost the others: the p99 with them over the p99 without them."""
+
+import time
+from dataclasses import dataclass
+
+from tests.load.joined import Joined, join
+from tests.load.percentiles import percentile
+from tests.load.plan import Stream
+from tests.load.report import Result
+from tests.load.stage import Stage, stage, verification
+from tests.rig.product import Tenant
+
+_LIMIT = 1.2
+_SAMPLES = 10_100
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The same load on the same healthy subscriptions, without and with the hanging ones."""
+
+    without: Joined
+    with_them: Joined
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times the p99; a millisecond is added on both sides so that noise near zero does not count."""
+        before, after = percentile(self.without.received_ms, 0.99), percentile(self.with_them.received_ms, 0.99)
+        return None if before is None or after is None else round((after + 1) / (before + 1), 2)
+
+    @property
+    def sound(self) -> bool:
+        return self.without.sound and self.with_them.sound
+
+
+def one_of_twenty(seconds: float) -> Result:
+    """Nineteen healthy subscriptions of a tenant, and one that never answers."""
+    healthy = [f"/ok/{n}" for n in range(19)]
+    rate = max(30, _SAMPLES / len(healthy) / max(seconds, 10))
+    with stage({"PUSH_TIMEOUT_S": "5"}) as built:
+        built.start_all()
+        tenant = built.tenant("acme")
+        for path in healthy:
+            built.subscribe(tenant, path)
+        before = _offer(built, tenant, "before", rate=rate, seconds=seconds, paths=healthy)
+        built.subscribe(tenant, "/hang/1")
+        _offer(built, tenant, "settling", rate=rate, seconds=7, paths=healthy)
+        after = _offer(built, tenant, "after", rate=rate, seconds=seconds, paths=healthy)
+    pair = Pair(before, after)
+    return Result(
+        case="hanging_one",
+        what="1 of 20 subscriptions hanging: the others' p99",
+        must="≤ 1.2 times",
+        aim="1.05 times",
+        measured=f"{pair.ratio} times ({_p99(before)} → {_p99(after)} ms)",
+        ok=pair.sound and pair.ratio is not None and pair.ratio <= _LIMIT,
+        figures=_figures(same=pair),
+    )
+
+
+def three_hundred(seconds: float) -> Result:
+    """Three hundred hanging subscriptions of one tenant; its healthy ones and another tenant's are watched."""
+    with stage({"PUSH_TIMEOUT_S": "5", "MAX_MATCHES": "500"}) as built:
+        built.start_all()
+        loud, quiet = built.tenant("loud"), built.tenant("quiet")
+        for tenant, path in ((loud, "/ok/loud"), (quiet, "/ok/quiet")):
+            built.subscribe(tenant, path)
+        before = _both(built, loud, quiet, "before", seconds=seconds)
+        for number in range(300):
+            built.subscribe(loud, f"/hang/{number}")
+        _both(built, loud, quiet, "settling", seconds=7)
+        after = _both(built, loud, quiet, "after", seconds=seconds)
+    same, other = Pair(before[0], after[0]), Pair(before[1], after[1])
+    ratios = [pair.ratio for pair in (same, other)]
+    return Result(
+        case="hanging_300",
+        what="300 hanging of one tenant: p99 of its healthy one / of another tenant's",
+        must="≤ 1.2 times",
+        aim="1.05 times",
+        measured=f"{same.ratio} times / {other.ratio} times ({_p99(before[1])} → {_p99(after[1])} ms)",
+        ok=same.sound and other.sound and all(ratio is not None and ratio <= _LIMIT for ratio in ratios),
+        figures=_figures(same=same, other=other),
+    )
+
+
+def _both(built: Stage, loud: Tenant, quiet: Tenant, name: str, *, seconds: float) -> tuple[Joined, Joined]:
+    """A little load on the loud tenant, each event for all of its subscriptions, and more load on the other."""
+    streams = [
+        Stream(f"loud-{name}", 20, loud.key, verification(f"loud-{name}")),
+        Stream(f"quiet-{name}", 300, quiet.key, verification(f"quiet-{name}")),
+    ]
+    done = built.generate(streams, seconds=seconds)
+    time.sleep(3)
+    records = built.farm.records()
+    built.farm.reset()
+    mine = join(done.of(f"loud-{name}"), records, paths=["/ok/loud"])
+    theirs = join(done.of(f"quiet-{name}"), records, paths=["/ok/quiet"])
+    return mine, theirs
+
+
+def _offer(built: Stage, tenant: Tenant, name: str, *, rate: float, seconds: float, paths: list[str]) -> Joined:
+    done = built.generate([Stream(name, rate, tenant.key, verification(name))], seconds=seconds)
+    built.farm.wait_for(len(done.sent) * len(paths), limit_s=5)
+    found = join(done.sent, built.farm.records(), paths=paths)
+    built.farm.reset()
+    return found
+
+
+def _p99(found: Joined) -> float | None:
+    return percentile(found.received_ms, 0.99)
+
+
+def _figures(**pairs: Pair) -> dict[str, object]:
+    return {
+        name: {
+            "ratio": pair.ratio,
+            "p99_before_ms": _p99(pair.without),
+            "p99_after_ms": _p99(pair.with_them),
+            "p50_before_ms": percentile(pair.without.received_ms, 0.5),
+            "p50_after_ms": percentile(pair.with_them.received_ms, 0.5),
+            "lost": pair.without.lost + pair.with_them.lost,
+            "samples": len(pair.with_them.received_ms),
+        }
+        for name, pair in pairs.items()
+    }

@@ -1,0 +1,97 @@
+"""What a case found, against what DESIGN section 8 asks: a JSON line, a table row, and the table of the README."""
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+_HERE = Path(__file__).parent
+RESULTS = _HERE / "results.jsonl"
+README = _HERE.parents[1] / "README.md"
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One case: its measured words for the table, whether it reached what it must, and all figures behind it."""
+
+    case: str
+    what: str
+    must: str
+    aim: str
+    measured: str
+    ok: bool
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+    def line(self, **machine: Any) -> str:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return json.dumps({"at": now, **asdict(self), "machine": machine}, ensure_ascii=False)
+
+
+def machine(redis_version: str = "") -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "commit": _commit(),
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "redis": redis_version,
+        "load_before": round(os.getloadavg()[0], 2),
+    }
+
+
+def table(results: Iterable[Result]) -> Table:
+    shown = Table("case", "what", "must reach", "aim", "measured", "", title="Load")
+    for one in results:
+        shown.add_row(one.case, one.what, one.must, one.aim, one.measured, "ok" if one.ok else "RED")
+    return shown
+
+
+def latest(path: Path = RESULTS) -> list[dict[str, Any]]:
+    """The newest line of each case, in the order in which the cases first ran."""
+    newest: dict[str, dict[str, Any]] = {}
+    for line in path.read_text().splitlines():
+        record = json.loads(line)
+        newest[record["case"]] = record
+    return list(newest.values())
+
+
+def markdown(records: Iterable[Mapping[str, Any]]) -> str:
+    rows = list(records)
+    on = rows[-1]["machine"] if rows else {}
+    head = "| what | must reach | aim | measured |\n|---|---|---|---|\n"
+    body = "".join(f"| {row['what']} | {row['must']} | {row['aim']} | {row['measured']} |\n" for row in rows)
+    where = ", ".join(f"{name} {on[name]}" for name in ("cores", "cpu", "kernel", "python", "redis") if on.get(name))
+    return f"{head}{body}\nMeasured by `uv run python -m tests.load` on: {where}; commit {on.get('commit', '')}.\n"
+
+
+def write_readme(path: Path = README, results: Path = RESULTS) -> None:
+    """Replaces what stands between the markers; ValueError when the README has none."""
+    text = path.read_text()
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"{path} has no {BEGIN} … {END}")
+    path.write_text(f"{before}{BEGIN}\n{markdown(latest(results))}{END}{after}")
+
+
+def _commit() -> str:
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=_HERE, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip()
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
