@@ -89,7 +89,7 @@ class Sender:
             await session.close()
 
     async def post(self, *, url: str, headers: Mapping[str, str], body: bytes, allow_loopback: bool = False) -> Answer:
-        """The answer of a subscriber, whatever it does. `allow_loopback` is test mode's: plain HTTP goes nowhere else."""
+        """The answer, whatever a subscriber does. `allow_loopback` is for test mode; plain HTTP goes only there."""
         started = time.monotonic()
         try:
             async with asyncio.timeout(self._timeout_s):
