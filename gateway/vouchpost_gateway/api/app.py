@@ -1,0 +1,65 @@
+"""The application: all paths of the API on the services they need. No I/O of its own, and no settings."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp
+
+from vouchpost_gateway.api import verifications
+from vouchpost_gateway.api.call import Tools
+from vouchpost_gateway.api.cursors import Cursors
+from vouchpost_gateway.api.endpoint import Nowhere, Observe, OpenPath
+from vouchpost_gateway.api.health import alive, ready
+from vouchpost_gateway.api.operation import Operation
+from vouchpost_gateway.api.rate import GENEROUS, PROBES, Buckets, Rate
+from vouchpost_gateway.api.resource import Edge, Resource
+from vouchpost_gateway.api.services import Services
+
+# Literal paths stand before those with an id in the same place.
+ROUTES: dict[str, dict[str, Operation]] = {
+    **verifications.ROUTES,
+}
+OPEN_PATHS = ("/healthz", "/readyz")
+
+
+def _wall_clock_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _unobserved(_route: str, _method: str, _status: int, _seconds: float) -> None:
+    pass
+
+
+def create_app(
+    services: Services,
+    *,
+    cursor_key: bytes,
+    body_limit_bytes: int = 65_536,
+    wait_max_s: int = 30,
+    rotation_overlap_s: int = 86_400,
+    rate: Rate = GENEROUS,
+    observe: Observe = _unobserved,
+    now_ms: Callable[[], int] = _wall_clock_ms,
+    clock: Callable[[], float] = time.monotonic,
+) -> ASGIApp:
+    """An ASGI application without lifespan: whoever opened the services closes them.
+
+    `observe` is called with (route template, method, status, seconds) after every answer.
+    """
+    tools = Tools(
+        services=services,
+        cursors=Cursors(cursor_key),
+        probes=Buckets(PROBES, name="probes", clock=clock),
+        now_ms=now_ms,
+        wait_max_s=wait_max_s,
+        rotation_overlap_s=rotation_overlap_s,
+    )
+    edge = Edge(tools, Buckets(rate, name="key", clock=clock), body_limit_bytes, observe)
+    routes = [Route(path, Resource(path, operations, edge)) for path, operations in ROUTES.items()]
+    routes += [
+        Route("/healthz", OpenPath("/healthz", alive, observe=observe)),
+        Route("/readyz", OpenPath("/readyz", partial(ready, services.health), observe=observe)),
+    ]
+    return Router(routes, redirect_slashes=False, default=Nowhere(observe=observe))

@@ -1,0 +1,56 @@
+"""Kinds of field that several request bodies share, each with a reason in plain words when it does not fit."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+# Control characters (C0, DEL, C1) and the line and paragraph separators: nothing that could break a line.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_INSTANT = re.compile(r"(\d{4})-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def refuse(reason: str) -> PydanticCustomError:
+    """The error of a field; `reason` is shown to the caller as it is."""
+    return PydanticCustomError("unacceptable", "{reason}", {"reason": reason})
+
+
+def is_printable(text: str) -> bool:
+    return _UNPRINTABLE.search(text) is None
+
+
+def printable(*, low: int, high: int) -> Callable[[str], str]:
+    """A check that a text is `low` to `high` characters long and has no control characters or line separators."""
+
+    def check(text: str) -> str:
+        if not low <= len(text) <= high or not is_printable(text):
+            raise refuse(f"must be {low} to {high} characters, without control characters or line separators")
+        return text
+
+    return check
+
+
+def _milliseconds(text: str) -> str:
+    instant_ms(text)
+    return text
+
+
+def instant_ms(text: str) -> int:
+    """Milliseconds since 1970 of an RFC 3339 date-time."""
+    match = _INSTANT.fullmatch(text)
+    try:
+        instant = datetime.fromisoformat(text) if match else None
+    except ValueError:  # the shape is right, but there is no such day or hour
+        instant = None
+    if instant is None or instant < _EPOCH:
+        raise refuse("must be an RFC 3339 date-time with a zone, such as 2026-11-22T10:00:00Z, not before 1970")
+    delta = instant - _EPOCH
+    return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
+
+
+Instant = Annotated[str, AfterValidator(_milliseconds)]
+Label = Annotated[str, AfterValidator(printable(low=1, high=100))]

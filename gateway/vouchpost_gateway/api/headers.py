@@ -1,0 +1,52 @@
+"""The few request headers that this API reads, picked out in one pass."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vouchpost_gateway.api.refusals import MalformedRequest
+from vouchpost_gateway.domain.errors import NotAuthenticated
+
+_MAX_IDEMPOTENCY_KEY = 255
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHeaders:
+    """The headers that matter, as bytes; None where absent."""
+
+    authorization: bytes | None = None
+    content_type: bytes | None = None
+    content_encoding: bytes | None = None
+    idempotency: bytes | None = None
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """1 to 255 visible ASCII characters; MalformedRequest for anything else that is there."""
+        if self.idempotency is None:
+            return None
+        text = self.idempotency
+        if not 1 <= len(text) <= _MAX_IDEMPOTENCY_KEY or not all(0x21 <= byte <= 0x7E for byte in text):
+            raise MalformedRequest(f"Idempotency-Key must be 1 to {_MAX_IDEMPOTENCY_KEY} visible ASCII characters")
+        return text.decode("ascii")
+
+
+def pick_headers(raw: Iterable[tuple[bytes, bytes]]) -> RequestHeaders:
+    """Picks the headers out; one that stands twice is refused, since two readers could choose differently."""
+    picked: dict[bytes, bytes] = {}
+    for name, value in raw:
+        if name in _FIELDS:
+            if name in picked:
+                raise _given_twice(name)
+            picked[name] = value
+    get = picked.get
+    return RequestHeaders(
+        get(b"authorization"), get(b"content-type"), get(b"content-encoding"), get(b"idempotency-key")
+    )
+
+
+_FIELDS = frozenset({b"authorization", b"content-type", b"content-encoding", b"idempotency-key"})
+
+
+def _given_twice(name: bytes) -> MalformedRequest | NotAuthenticated:
+    if name == b"authorization":
+        return NotAuthenticated()
+    return MalformedRequest(f"{name.decode('ascii')} stands twice")

@@ -1,0 +1,89 @@
+"""One operation of the API: a handler, the scope it needs, and what it reads of the request."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from vouchpost_gateway.api.answer import Answer
+from vouchpost_gateway.api.call import Call
+from vouchpost_gateway.api.refusals import FieldError, InvalidFields
+from vouchpost_gateway.api.strict_json import parse_object
+from vouchpost_gateway.domain.world import Scope
+
+Handler = Callable[[Call], Awaitable[Answer]]
+
+LIST_PARAMETERS = frozenset({"cursor", "limit"})
+
+
+class Body(BaseModel):
+    """A request body: nothing is coerced, nothing unknown is tolerated."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class NoFields(Body):
+    """A body that may be left out, and says nothing when it is there."""
+
+
+AnyBody = TypeVar("AnyBody", bound=Body)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """`scope` None means that any good key will do; `body` None that no body is read."""
+
+    run: Handler
+    scope: Scope | None
+    query: frozenset[str] = frozenset()
+    body: type[Body] | None = None
+
+
+def reads(handler: Handler, scope: Scope | None, *, query: frozenset[str] = frozenset()) -> Operation:
+    """An operation without a body."""
+    return Operation(handler, scope, query)
+
+
+def acts(handler: Handler, scope: Scope | None) -> Operation:
+    """An operation whose body may be empty or `{}`."""
+
+    async def run(call: Call) -> Answer:
+        if call.raw:
+            validated(NoFields, parse_object(call.raw))
+        return await handler(call)
+
+    return Operation(run, scope, body=NoFields)
+
+
+def writes(
+    model: type[AnyBody],
+    handler: Callable[[Call, AnyBody], Awaitable[Answer]],
+    scope: Scope | None,
+    *,
+    body_optional: bool = False,
+) -> Operation:
+    """An operation with a body of one shape; an optional one that is left out counts as `{}`."""
+
+    async def run(call: Call) -> Answer:
+        raw = b"{}" if body_optional and not call.raw else call.raw
+        return await handler(call, validated(model, parse_object(raw)))
+
+    return Operation(run, scope, body=model)
+
+
+def validated(model: type[AnyBody], document: dict[str, Any]) -> AnyBody:
+    """The document as a record; InvalidFields names every field that is wrong."""
+    try:
+        return model.model_validate(document)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=False, include_input=False)
+        raise InvalidFields(
+            [_field_error(detail["loc"], detail["type"], detail["msg"]) for detail in details]
+        ) from None
+
+
+def _field_error(location: tuple[int | str, ...], kind: str, message: str) -> FieldError:
+    field = ".".join(str(part) for part in location if part != "[key]")
+    reason = {"extra_forbidden": "is not a field of this request", "missing": "is required"}.get(kind, message)
+    return FieldError(field, reason)

@@ -1,0 +1,110 @@
+from collections.abc import Callable
+
+import pytest
+from starlette.types import ASGIApp
+
+from tests.gateway.api.caller import Caller, Response
+from tests.gateway.api.memory_services import NOW_MS, MemoryStore
+from vouchpost_gateway.domain.world import Mode, Scope
+
+PATH = "/v1/verifications"
+
+
+def refusal(response: Response) -> tuple[int, bytes]:
+    return response.status, response.body
+
+
+def test_every_key_that_is_not_good_gets_the_same_401(caller: Caller, store: MemoryStore) -> None:
+    good = caller.key or ""
+    _, expired = store.issue_key(Scope.ADMIN, expires_ms=NOW_MS - 1)
+    bad_headers = [
+        {},
+        {"authorization": ""},
+        {"authorization": "Bearer"},
+        {"authorization": "Bearer "},
+        {"authorization": good},
+        {"authorization": f"Basic {good}"},
+        {"authorization": f"Bearer {good[:-1]}"},
+        {"authorization": f"Bearer {good}x"},
+        {"authorization": f"Bearer {good[:-1]}{'A' if good[-1] != 'A' else 'B'}"},
+        {"authorization": f"Bearer {good.replace('_test_', '_live_')}"},
+        {"authorization": f"Bearer {good}\xe9"},
+        {"authorization": "Bearer " + "a" * 100_000},
+        {"authorization": f"Bearer {expired}"},
+    ]
+    stranger = Caller(caller.app)
+
+    refusals = {refusal(stranger.get(PATH, headers=headers)) for headers in bad_headers}
+
+    assert len(refusals) == 1
+    (status, body) = refusals.pop()
+    assert status == 401
+    assert b"vp_" not in body
+
+
+def test_a_401_says_how_to_sign_in(app: ASGIApp) -> None:
+    response = Caller(app).get(PATH)
+
+    assert response.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_a_key_in_the_query_string_is_never_accepted(caller: Caller) -> None:
+    stranger = Caller(caller.app)
+
+    for name in ("api_key", "key", "access_token", "authorization"):
+        assert refusal(stranger.get(f"{PATH}?{name}={caller.key}")) == refusal(stranger.get(PATH))
+
+
+def test_two_authorization_headers_are_no_authorization(caller: Caller) -> None:
+    again = ("authorization", f"Bearer {caller.key}")
+
+    assert caller.get(PATH, more_headers=[again]).status == 401
+
+
+def test_the_scheme_is_read_in_any_case(caller: Caller) -> None:
+    response = Caller(caller.app).get(PATH, headers={"authorization": f"bearer {caller.key}"})
+
+    assert response.status == 200
+
+
+SCOPE_NEEDED = [
+    ("POST", "/v1/verifications", Scope.VERIFICATIONS_WRITE),
+    ("GET", "/v1/verifications", Scope.VERIFICATIONS_READ),
+    ("GET", "/v1/verifications/vrf_00000000000000000000000000", Scope.VERIFICATIONS_READ),
+    ("DELETE", "/v1/verifications/vrf_00000000000000000000000000", Scope.VERIFICATIONS_WRITE),
+    ("POST", "/v1/verifications/vrf_00000000000000000000000000/recheck", Scope.VERIFICATIONS_WRITE),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "needed"), SCOPE_NEEDED)
+def test_only_the_needed_scope_or_admin_opens_an_operation(
+    caller_with: Callable[..., Caller], method: str, path: str, needed: Scope
+) -> None:
+    for scope in Scope:
+        status = caller_with(scope).request(method, path).status
+
+        covers = {needed, Scope.ADMIN} | ({Scope.SUBSCRIPTIONS_ALL} if needed is Scope.SUBSCRIPTIONS_OWN else set())
+        assert (status != 403) == (scope in covers), scope
+
+
+def test_a_key_without_scopes_may_nothing(caller_with: Callable[..., Caller]) -> None:
+    assert caller_with().get(PATH).status == 403
+
+
+def test_a_partner_key_reaches_no_verification_whatever_scopes_it_claims(caller_with: Callable[..., Caller]) -> None:
+    assert caller_with(*Scope, partner_id="prt_1").get(PATH).status == 403
+
+
+def test_what_is_foreign_is_as_absent_as_what_never_was(caller: Caller, caller_with: Callable[..., Caller]) -> None:
+    mine = caller.post(PATH, {"email": "ada@example.org"}).json()["id"]
+    never = mine[:-10] + "zzz0000000"
+    neighbour = caller_with(Scope.ADMIN, tenant_id="ten_b")
+    live = caller_with(Scope.ADMIN, mode=Mode.LIVE)
+
+    for other in (neighbour, live):
+        for method, suffix in (("GET", ""), ("GET", "?wait=1"), ("DELETE", ""), ("POST", "/recheck")):
+            foreign = other.request(method, f"{PATH}/{mine}{suffix}")
+            absent = other.request(method, f"{PATH}/{never}{suffix}")
+            assert refusal(foreign) == refusal(absent)
+            assert foreign.status == 404
+    assert caller.get(f"{PATH}/{mine}").status == 200
