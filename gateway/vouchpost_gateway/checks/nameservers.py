@@ -1,0 +1,71 @@
+"""Which name servers to ask: those of the settings, or the system's."""
+
+import ipaddress
+import socket
+from collections.abc import Sequence
+
+import dns.exception
+import dns.resolver
+
+from vouchpost_gateway.checks.dns import NameServer
+from vouchpost_gateway.domain.errors import Misconfigured
+
+# resolv.conf(5): without one, the name server is the one on this machine.
+_LOCAL = NameServer("127.0.0.1")
+
+
+def parse_server(text: str) -> NameServer:
+    """`1.1.1.1`, `1.1.1.1:5353`, `2606:4700::1111`, `[2606:4700::1111]:53`, or a host name and port, resolved once."""
+    host, port = _split(text.strip())
+    try:
+        return NameServer(str(ipaddress.ip_address(host)), port)
+    except ValueError:
+        return NameServer(_resolve(host), port)
+
+
+def system_servers() -> tuple[NameServer, ...]:
+    """As in /etc/resolv.conf, or what the platform has in its place."""
+    try:
+        resolver = dns.resolver.Resolver()
+    except dns.exception.DNSException:
+        return (_LOCAL,)
+    servers = tuple(NameServer(str(server), resolver.port) for server in resolver.nameservers if _is_address(server))
+    return servers or (_LOCAL,)
+
+
+def servers_of(texts: Sequence[str]) -> tuple[NameServer, ...]:
+    """The servers named, or the system's when none are."""
+    return tuple(parse_server(text) for text in texts) if texts else system_servers()
+
+
+def _split(text: str) -> tuple[str, int]:
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        return host, _port(rest.removeprefix(":"), text)
+    if text.count(":") == 1:
+        host, _, port = text.partition(":")
+        return host, _port(port, text)
+    return text, 53
+
+
+def _port(text: str, whole: str) -> int:
+    if not text:
+        return 53
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
+        raise Misconfigured(f"not a name server: {whole!r}")
+    return int(text)
+
+
+def _resolve(host: str) -> str:
+    try:
+        return str(socket.getaddrinfo(host, None, type=socket.SOCK_DGRAM)[0][4][0])
+    except (OSError, UnicodeError) as error:
+        raise Misconfigured(f"not a name server: {host!r}") from error
+
+
+def _is_address(text: object) -> bool:
+    try:
+        ipaddress.ip_address(str(text))
+    except ValueError:
+        return False
+    return True

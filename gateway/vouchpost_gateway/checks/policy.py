@@ -1,0 +1,68 @@
+"""From findings to a verdict, as data: the first ruling whose code was found decides. Read it from the top."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from vouchpost_gateway.domain.verification import Finding, ReasonCode, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What a finding means when nothing above it was found. `temporary`: asking again may tell more."""
+
+    code: str
+    status: Status
+    reason: ReasonCode
+    score: float
+    temporary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Rulings in order of precedence, and what lowers the score of a good address without deciding anything."""
+
+    version: str
+    rulings: tuple[Ruling, ...]
+    discounts: tuple[tuple[str, float], ...]
+
+    def judge(self, findings: Iterable[Finding]) -> Ruling:
+        """The deciding ruling, its score discounted. Pure: stored findings can be judged again under another policy."""
+        codes = {finding.code for finding in findings}
+        ruling = next((ruling for ruling in self.rulings if ruling.code in codes), _UNTOLD)
+        score = ruling.score
+        for code, factor in self.discounts:
+            if code in codes:
+                score *= factor
+        return Ruling(ruling.code, ruling.status, ruling.reason, round(score, 4), ruling.temporary)
+
+
+# No check said anything a policy knows: not told is not "no".
+_UNTOLD = Ruling("untold", Status.UNKNOWN, ReasonCode.CHECK_SKIPPED, 0.4)
+
+DEFAULT_POLICY = Policy(
+    version="2026-11.1",
+    rulings=(
+        # Certain, and nothing can outweigh it.
+        Ruling("malformed", Status.INVALID, ReasonCode.INVALID_SYNTAX, 0.0),
+        Ruling("reserved_domain", Status.INVALID, ReasonCode.RESERVED_DOMAIN, 0.0),
+        Ruling("no_domain", Status.INVALID, ReasonCode.NO_DOMAIN, 0.0),
+        Ruling("null_mx", Status.INVALID, ReasonCode.NULL_MX, 0.0),
+        Ruling("unsafe_mx", Status.INVALID, ReasonCode.UNSAFE_MX, 0.0),
+        Ruling("no_mx", Status.INVALID, ReasonCode.NO_MX, 0.02),
+        # Not known. Above the risks, so that it is asked again and never taken for an answer.
+        Ruling("dns_timeout", Status.UNKNOWN, ReasonCode.DNS_TIMEOUT, 0.4, temporary=True),
+        Ruling("dns_failure", Status.UNKNOWN, ReasonCode.DNS_FAILURE, 0.4, temporary=True),
+        Ruling("timed_out", Status.UNKNOWN, ReasonCode.TIMED_OUT, 0.4, temporary=True),
+        Ruling("outside_sandbox", Status.UNKNOWN, ReasonCode.CHECK_SKIPPED, 0.4),
+        # Works, but not like a person's own mailbox.
+        Ruling("disposable", Status.RISKY, ReasonCode.DISPOSABLE, 0.2),
+        Ruling("role_account", Status.RISKY, ReasonCode.ROLE_ACCOUNT, 0.5),
+        # Good, as far as the question went.
+        Ruling("accepts_mail", Status.VALID, ReasonCode.DOMAIN_ACCEPTS_MAIL, 0.8),
+        Ruling("well_formed", Status.VALID, ReasonCode.SYNTAX_OK, 0.6),
+    ),
+    discounts=(
+        ("alias_relay", 0.9),
+        ("free_provider", 0.95),
+    ),
+)

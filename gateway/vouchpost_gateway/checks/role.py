@@ -1,0 +1,52 @@
+"""Whether the local part names a function (`info`, `sales-eu`) rather than a person (`bill.it`, `info.smith`)."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Self
+
+from vouchpost_gateway.checks.lists import lines_of
+
+_SEPARATORS = re.compile(r"[._-]+")
+_TRAILING_NUMBER = re.compile(r"\d{1,3}$")
+
+
+@dataclass(frozen=True, slots=True)
+class RoleNames:
+    """Words that are roles by themselves, words that are roles among others, and words that keep a role one."""
+
+    alone: frozenset[str]
+    roles: frozenset[str]
+    qualifiers: frozenset[str]
+
+    @classmethod
+    def packaged(cls) -> Self:
+        sections: dict[str, set[str]] = {}
+        words: set[str] = set()
+        for line in lines_of("roles.txt"):
+            if line.startswith("["):
+                words = sections.setdefault(line.strip("[]"), set())
+            else:
+                words.update(line.split())
+        return cls(frozenset(sections["alone"]), frozenset(sections["roles"]), frozenset(sections["qualifiers"]))
+
+    def role_of(self, local_part: str) -> str | None:
+        """The word that makes it a role: the whole name, or one token while every other token only qualifies it."""
+        name = local_part.lower().partition("+")[0]
+        whole = _TRAILING_NUMBER.sub("", name)
+        if whole in self.alone or whole in self.roles:
+            return whole
+        joined = _SEPARATORS.sub("", whole)
+        return joined if joined in self.roles else self._role_among(name)
+
+    def _role_among(self, name: str) -> str | None:
+        tokens = [_TRAILING_NUMBER.sub("", token) for token in _SEPARATORS.split(name)]
+        tokens = [token for token in tokens if token]
+        found = [token for token in tokens if token in self.roles]
+        rest = [token for token in tokens if token not in self.roles and token not in self.qualifiers]
+        return found[0] if found and not rest else None
+
+
+@cache
+def packaged_roles() -> RoleNames:
+    return RoleNames.packaged()

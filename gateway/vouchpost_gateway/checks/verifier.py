@@ -1,0 +1,155 @@
+"""Whether an address is good: runs the checks in order of cost, as far as the question goes, and folds what they saw.
+
+Knows nothing of where questions come from or where verdicts go. Never raises for anything a caller or a name server can
+do, and always answers within its time limit.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+from vouchpost_gateway.checks.dns import Resolver
+from vouchpost_gateway.checks.lists import DomainLists, packaged_lists
+from vouchpost_gateway.checks.mx import find_route
+from vouchpost_gateway.checks.nameservers import parse_server, servers_of
+from vouchpost_gateway.checks.policy import DEFAULT_POLICY, Policy
+from vouchpost_gateway.checks.reserved import is_reserved, is_sandbox
+from vouchpost_gateway.checks.role import RoleNames, packaged_roles
+from vouchpost_gateway.checks.syntax import Mailbox, Malformed, normalise
+from vouchpost_gateway.domain.verification import Depth, Finding, Flags, Question, Verdict
+from vouchpost_gateway.domain.world import Mode
+
+# Above every time limit inside, so that it ends only what none of them did.
+_TIME_LIMIT_S: Final = 10.0
+# RFC 5737 and RFC 3849, for documentation: where the hosts of the sandbox seem to live.
+_SANDBOX_HOSTS = (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32"))
+
+
+def globally_routable(address: str) -> bool:
+    """The least that must hold of a mail host's address; wiring passes the stricter guard that pushing uses."""
+    return ipaddress.ip_address(address).is_global
+
+
+@dataclass(frozen=True, slots=True)
+class _World:
+    """What a mode asks, and whom it trusts: live the Internet, test the sandbox and nothing else."""
+
+    resolver: Resolver | None
+    is_public: Callable[[str], bool]
+    sandbox: bool
+
+
+class Verifier:
+    """`verify` is the seam: a question in, a verdict out. Open one per process and close it."""
+
+    def __init__(
+        self,
+        *,
+        live: Resolver,
+        sandbox: Resolver | None,
+        is_public: Callable[[str], bool] = globally_routable,
+        policy: Policy = DEFAULT_POLICY,
+        lists: DomainLists | None = None,
+        roles: RoleNames | None = None,
+    ) -> None:
+        self._resolvers = [live, sandbox] if sandbox else [live]
+        self._worlds = {
+            Mode.LIVE: _World(live, is_public, sandbox=False),
+            Mode.TEST: _World(sandbox, lambda address: _in_sandbox(address) or is_public(address), sandbox=True),
+        }
+        self._policy = policy
+        self._lists = lists or packaged_lists()
+        self._roles = roles or packaged_roles()
+        self.policy_version = f"{policy.version}+{self._lists.version}"
+
+    @classmethod
+    def open(
+        cls,
+        *,
+        dns_servers: Sequence[str] = (),
+        dns_timeout_s: float = 5.0,
+        sandbox_dns: str | None = None,
+        is_public: Callable[[str], bool] = globally_routable,
+    ) -> Self:
+        """From plain settings. No servers named means the system's; without a sandbox, test questions stay unknown.
+
+        Raises Misconfigured for a server that is none.
+        """
+        live = Resolver(servers_of(dns_servers), timeout_s=dns_timeout_s)
+        # Failures of the sandbox are played on purpose and counted, so none is kept.
+        sandbox = (
+            Resolver([parse_server(sandbox_dns)], timeout_s=dns_timeout_s, failure_ttl_s=0) if sandbox_dns else None
+        )
+        return cls(live=live, sandbox=sandbox, is_public=is_public)
+
+    async def aclose(self) -> None:
+        for resolver in self._resolvers:
+            await resolver.aclose()
+
+    async def verify(self, question: Question) -> Verdict:
+        """The verdict on one address, as deep as asked."""
+        mailbox = normalise(question.address)
+        if isinstance(mailbox, Malformed):
+            return self._verdict([Finding("syntax", "malformed", {"flaw": mailbox.flaw.value})], None)
+        world = self._worlds[question.mode]
+        findings = [Finding("syntax", "well_formed", {"smtputf8": mailbox.needs_smtputf8})]
+        if is_reserved(mailbox.domain) and not (world.sandbox and is_sandbox(mailbox.domain)):
+            return self._verdict([*findings, Finding("domain", "reserved_domain")], mailbox)
+        findings += self._local_findings(mailbox)
+        skipped: tuple[str, ...] = ()
+        if question.depth is not Depth.SYNTAX:
+            findings.append(await self._mail_route(mailbox.domain, world))
+            skipped = _skipped(question.depth, findings[-1])
+        return self._verdict(findings, mailbox, skipped)
+
+    def _local_findings(self, mailbox: Mailbox) -> list[Finding]:
+        """What needs no network: the lists, and the kind of name."""
+        findings = list(self._lists.look_up(mailbox.domain))
+        if role := self._roles.role_of(mailbox.local_part):
+            findings.append(Finding("role", "role_account", {"role": role}))
+        return findings
+
+    async def _mail_route(self, domain: str, world: _World) -> Finding:
+        if world.resolver is None or (world.sandbox and not is_sandbox(domain)):
+            # Test keys never touch the network, so about a real domain there is nothing to be told.
+            return Finding("mx", "outside_sandbox")
+        try:
+            async with asyncio.timeout(_TIME_LIMIT_S):
+                route = await find_route(
+                    domain, resolver=world.resolver, is_public=world.is_public, sandbox=world.sandbox
+                )
+        except TimeoutError:
+            return Finding("mx", "timed_out")
+        return route.finding
+
+    def _verdict(self, findings: Sequence[Finding], mailbox: Mailbox | None, skipped: tuple[str, ...] = ()) -> Verdict:
+        ruling = self._policy.judge(findings)
+        return Verdict(
+            status=ruling.status,
+            reason_code=ruling.reason,
+            score=ruling.score,
+            flags=_flags(findings) if mailbox else Flags(),
+            findings=tuple(findings),
+            normalised=mailbox.address if mailbox else None,
+            domain=mailbox.domain if mailbox else None,
+            policy_version=self.policy_version,
+            checks_skipped=skipped,
+            temporary=ruling.temporary,
+        )
+
+
+def _skipped(depth: Depth, route: Finding) -> tuple[str, ...]:
+    """Checks that were asked for and did not run. The mailbox check is not part of this engine unless enabled."""
+    skipped = ("mx",) if route.code == "outside_sandbox" else ()
+    return (*skipped, "mailbox") if depth is Depth.MAILBOX else skipped
+
+
+def _flags(findings: Sequence[Finding]) -> Flags:
+    codes = {finding.code for finding in findings}
+    return Flags(disposable="disposable" in codes, role="role_account" in codes, free="free_provider" in codes)
+
+
+def _in_sandbox(address: str) -> bool:
+    return any(ipaddress.ip_address(address) in network for network in _SANDBOX_HOSTS)

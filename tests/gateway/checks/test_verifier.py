@@ -1,0 +1,123 @@
+"""The seam: a question in, a verdict out."""
+
+import asyncio
+
+import pytest
+
+from vouchpost_gateway.checks.verifier import Verifier
+from vouchpost_gateway.domain.verification import Depth, Flags, Question, ReasonCode, Status, Verdict
+from vouchpost_gateway.domain.world import Mode
+from vouchpost_gateway.embedded.dns import SANDBOX_DOMAINS
+
+from .conftest import Ask
+
+
+@pytest.mark.parametrize("domain", SANDBOX_DOMAINS)
+def test_a_sandbox_domain_ends_as_its_table_says(ask: Ask, domain: str) -> None:
+    expected = SANDBOX_DOMAINS[domain]
+
+    *earlier, last = ask([f"jane.doe@{domain}"] * (expected.failures_first + 1))
+
+    assert (last.status, last.reason_code) == (expected.status, expected.reason)
+    assert all(verdict.status is Status.UNKNOWN and verdict.temporary for verdict in earlier)
+
+
+@pytest.mark.parametrize("domain", ["servfail.example", "refused.example", "timeout.example"])
+def test_what_a_name_server_could_not_tell_is_unknown_and_worth_another_try(ask: Ask, domain: str) -> None:
+    (verdict,) = ask([f"jane@{domain}"])
+
+    assert verdict.status is Status.UNKNOWN
+    assert verdict.temporary
+
+
+def test_a_disposable_domain_that_could_not_be_asked_is_unknown_and_still_flagged(ask: Ask) -> None:
+    (verdict,) = ask(["jane@mailinator.com"], mode=Mode.LIVE)
+
+    assert verdict.status is Status.UNKNOWN
+    assert verdict.flags.disposable
+
+
+def test_depth_syntax_asks_nobody_and_says_so_in_its_reason(ask: Ask) -> None:
+    good, disposable, role = ask(
+        ["jane@vouchpost.com", "jane@mailinator.com", "sales-eu@vouchpost.com"], depth=Depth.SYNTAX, mode=Mode.LIVE
+    )
+
+    assert (good.status, good.reason_code) == (Status.VALID, ReasonCode.SYNTAX_OK)
+    assert (disposable.status, disposable.reason_code) == (Status.RISKY, ReasonCode.DISPOSABLE)
+    assert (role.status, role.reason_code) == (Status.RISKY, ReasonCode.ROLE_ACCOUNT)
+
+
+def test_depth_mailbox_without_a_mailbox_check_is_the_domain_verdict_and_names_what_was_skipped(ask: Ask) -> None:
+    """Not degraded: nothing is out of order and no recheck would tell more."""
+    (verdict,) = ask(["jane@valid.example"], depth=Depth.MAILBOX)
+
+    assert (verdict.status, verdict.reason_code) == (Status.VALID, ReasonCode.DOMAIN_ACCEPTS_MAIL)
+    assert verdict.checks_skipped == ("mailbox",)
+    assert not verdict.degraded
+    assert not verdict.temporary
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["a@valid.example", "a@example.com", "a@b.test", "a@foo.internal", "a@metadata.google.internal", "a@x.onion"],
+)
+def test_live_questions_about_reserved_names_are_answered_without_asking(ask: Ask, address: str) -> None:
+    (verdict,) = ask([address], mode=Mode.LIVE)
+
+    assert (verdict.status, verdict.reason_code) == (Status.INVALID, ReasonCode.RESERVED_DOMAIN)
+
+
+def test_test_questions_about_real_domains_are_unknown_since_test_keys_reach_no_network(ask: Ask) -> None:
+    (verdict,) = ask(["jane@gmail.com"])
+
+    assert (verdict.status, verdict.reason_code) == (Status.UNKNOWN, ReasonCode.CHECK_SKIPPED)
+    assert verdict.checks_skipped == ("mx",)
+    assert not verdict.temporary
+
+
+def test_flags_are_told_apart_from_the_verdict(ask: Ask) -> None:
+    plain, free, relay = ask(["jane@valid.example", "jane@free.example", "jane@relay.example"])
+
+    assert plain.flags == Flags(disposable=False, role=False, free=False, catch_all=None)
+    assert free.flags.free
+    assert relay.flags.disposable is False
+    assert "alias_relay" in {finding.code for finding in relay.findings}
+    assert plain.score > free.score > relay.score
+
+
+def test_a_verdict_carries_the_normal_form_and_the_policy_it_was_judged_by(ask: Ask) -> None:
+    (verdict,) = ask(["Jane@B\u00fccher.Valid.EXAMPLE"])
+
+    assert verdict.normalised == "Jane@xn--bcher-kva.valid.example"
+    assert verdict.domain == "xn--bcher-kva.valid.example"
+    assert verdict.policy_version
+
+
+def test_no_finding_holds_the_address(ask: Ask) -> None:
+    verdicts = ask(
+        ["canary-7f3a@valid.example", "canary-7f3a@@x", '"canary-7f3a"@valid.example', "canary-7f3a@nomx.example"]
+    )
+
+    assert "canary" not in repr([verdict.findings for verdict in verdicts])
+
+
+HOSTILE = [
+    "", "@", "a", "a" * 100_000, "a@" + "\u0660" * 5000, "a@" + "xn--" * 5000, "a@" + "b." * 200 + "example",
+    "a" + "\u0301" * 50_000 + "@b.example", "\ud800@b.example", "\x00@\x00", "a@b\x00.example", "a@[127.0.0.1]",
+    "a@b.com\r\nRCPT TO:<x@y>", "a@\u202evalid.example", "a@valid.example\u2028",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", HOSTILE, ids=range(len(HOSTILE)))
+def test_hostile_addresses_end_invalid(ask: Ask, address: str) -> None:
+    (verdict,) = ask([address])
+
+    assert (verdict.status, verdict.reason_code) == (Status.INVALID, ReasonCode.INVALID_SYNTAX)
+    assert verdict.normalised is None
+
+
+def test_without_a_sandbox_test_questions_stay_unknown() -> None:
+    async def main() -> Verdict:
+        return await Verifier.open().verify(Question("jane@valid.example", Depth.DOMAIN, Mode.TEST))
+
+    assert asyncio.run(main()).status is Status.UNKNOWN
