@@ -40,6 +40,22 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliveryProgress:
+    """What is kept of a delivery between attempts, and when it has ended.
+
+    `since_ms` is when its schedule began, `attempts_before` how many attempts were made before that: a resend begins
+    the schedule anew and goes on counting.
+    """
+
+    state: DeliveryState = DeliveryState.PENDING
+    attempt_count: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    ended_ms: int | None = None
+    since_ms: int | None = None
+    attempts_before: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """A delivery as read back. Attempts are the last ones, oldest first; `attempt_count` counts all of them."""
 

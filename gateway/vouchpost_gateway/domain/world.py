@@ -19,8 +19,8 @@ class World:
 
     @property
     def name(self) -> str:
-        """How the world is named in keys, lanes and associated data: `<tenant id>/<l or t>`."""
-        return f"{self.tenant_id}/{self.mode.value[0]}"
+        """How the world is named in keys and lanes: the tenant id, then l or t."""
+        return self.tenant_id + self.mode.value[0]
 
 
 class Scope(StrEnum):

@@ -1,0 +1,151 @@
+"""Lanes: due work of one tenant, or of one subscription, ordered by due time; and what a turn of draining one says."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from vouchpost_gateway.domain.delivery import DeliveryProgress
+from vouchpost_gateway.domain.ids import decode, encode
+from vouchpost_gateway.domain.verification import CheckRun, Priority
+from vouchpost_gateway.domain.world import Mode, World
+
+QUEUE_OF = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
+"""Which of a lane's three due sets holds an item."""
+
+
+class LaneKind(StrEnum):
+    """Whose due work: all verifications of a world, its running recoveries, or the deliveries of one subscription."""
+
+    VERIFICATIONS = "v"
+    RECOVERIES = "r"
+    DELIVERIES = "d"
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """A lane. Its id is what an arq job carries: `07.0001l.v`, `07.0001l.d.000a`."""
+
+    world: World
+    kind: LaneKind
+    number: int = 0
+
+    @property
+    def id(self) -> str:
+        return f"{self.world.partition:02d}.{self.world.name}.{self.suffix}"
+
+    @property
+    def suffix(self) -> str:
+        return f"d.{encode(self.number, 4)}" if self.kind is LaneKind.DELIVERIES else self.kind.value
+
+    @classmethod
+    def parse(cls, lane_id: str) -> "Lane":
+        """The lane that an arq job names; ValueError for anything that `id` did not write."""
+        partition, world_name, kind, *number = lane_id.split(".")
+        mode = Mode.LIVE if world_name[-1] == "l" else Mode.TEST
+        world = World(world_name[:-1], mode, int(partition))
+        return cls(world, LaneKind(kind), decode(number[0]) if number else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A bell that a script decided to ring: the arq job it asks for is `lane:generation`."""
+
+    lane_id: str
+    generation: int
+    slow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An item leased to us. `claims` counts the leases in a row that ended without a settlement."""
+
+    item: str
+    token: int
+    claims: int
+    queue: int
+    state: bytes
+
+
+class SettlementKind(StrEnum):
+    DONE = "done"
+    LATER = "later"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How a claim ended: done, due again after `delay_ms`, or dead, and what is kept of it.
+
+    A delivery keeps its progress, a verification the run of its checks, a recovery its bookmark.
+    """
+
+    kind: SettlementKind
+    item: str
+    token: int
+    delay_ms: int = 0
+    progress: DeliveryProgress | None = None
+    run: CheckRun | None = None
+    bookmark: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneNews:
+    """What the settlements of a turn say about the lane itself."""
+
+    delivered: int = 0
+    failed: int = 0
+    slow: bool | None = None
+    throttle_ms: int = 0
+    slowdowns: int | None = None
+
+
+class NextStep(StrEnum):
+    GO = "go"
+    LINGER = "linger"
+    END = "end"
+
+
+class BellState(StrEnum):
+    """What became of our hold on the lane."""
+
+    HELD = "held"
+    IDLE = "idle"
+    HANDED = "handed"
+    SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one turn answered. Times are the ledger's, in milliseconds."""
+
+    now_ms: int
+    rings: tuple[Ring, ...]
+    slow: bool
+    next_due_ms: int | None
+    bell: BellState
+    failing_since_ms: int | None
+    failures: int
+    slowdowns: int
+    answers: tuple[str, ...]
+    claims: tuple[Claim, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneLimits:
+    """How much of a lane may be in flight, for how long, and how much of all the lanes of its world."""
+
+    lease_ms: int
+    lane_cap: int
+    world_fast_cap: int = 0
+    world_slow_cap: int = 0
+
+
+def verifications(world: World) -> Lane:
+    return Lane(world, LaneKind.VERIFICATIONS)
+
+
+def recoveries(world: World) -> Lane:
+    return Lane(world, LaneKind.RECOVERIES)
+
+
+def deliveries(world: World, number: int) -> Lane:
+    return Lane(world, LaneKind.DELIVERIES, number)

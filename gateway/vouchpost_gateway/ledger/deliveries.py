@@ -1,0 +1,106 @@
+"""Deliveries: read from the record and the lane, listed, resent."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from vouchpost_gateway.domain.delivery import Delivery, DeliveryProgress, DeliveryState
+from vouchpost_gateway.domain.errors import NotFound
+from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, decode, encode
+from vouchpost_gateway.domain.lane import Ring, deliveries
+from vouchpost_gateway.domain.world import World
+from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.lanes import BellLimits, one_ring
+from vouchpost_gateway.ledger.record import Record, pack_delivery, pack_delivery_state, unpack, unpack_delivery_state
+from vouchpost_gateway.ledger.scripts import load
+from vouchpost_gateway.ledger.store import Store
+from vouchpost_gateway.ledger.subscriptions import LATEST_CAP
+
+_RESEND = load("resend")
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecords:
+    """The deliveries of all worlds: while they move they live in a lane, when they ended in their event's record."""
+
+    store: Store
+    bells: BellLimits = field(default_factory=BellLimits)
+
+    async def record(self, world: World, stem: str) -> Record | None:
+        text = await self.store.call("GET", keys.record(world, stem))
+        return unpack(stem, text) if text else None
+
+    async def get(self, world: World, ref: DeliveryRef) -> Delivery:
+        """The delivery; NotFound when its event never went to that subscription, or is no longer kept."""
+        record = await self.record(world, ref.event.stem)
+        if record is None or (ref.event.revision, ref.subscription_number) not in record.delivery_ids():
+            raise NotFound("delivery")
+        return await self._read(world, ref, record)
+
+    async def _read(self, world: World, ref: DeliveryRef, record: Record) -> Delivery:
+        ended = record.deliveries.get((ref.event.revision, ref.subscription_number))
+        if ended is not None and ended.state is not DeliveryState.PENDING:
+            return _delivery(ref, ended, due_ms=None)
+        lane, item = deliveries(world, ref.subscription_number), ref.event.item
+        state, exists, *scores = await asyncio.gather(
+            self.store.call("HGET", keys.lane_part(lane, "s"), item),
+            self.store.call("EXISTS", keys.lane_part(lane, "m")),
+            *(self.store.call("ZSCORE", keys.lane_part(lane, part), item) for part in "012f"),
+        )
+        progress = unpack_delivery_state(state) if state else ended or DeliveryProgress()
+        if not exists:
+            return _delivery(
+                ref, DeliveryProgress(DeliveryState.DROPPED, progress.attempt_count, progress.attempts), None
+            )
+        due = next((int(float(score)) for score in scores[:3] if score is not None), None)
+        return _delivery(ref, progress, due)
+
+    async def latest(self, world: World, number: int, *, after: str | None, limit: int) -> list[DeliveryRef]:
+        """The latest deliveries of a subscription, newest first, older than `after`."""
+        upper = f"({after}" if after else "+"
+        latest = keys.lane_part(deliveries(world, number), "y")
+        page = await self.store.call("ZREVRANGEBYLEX", latest, upper, "-", "LIMIT", 0, limit)
+        return [DeliveryRef(EventRef.from_item(item.decode()), number) for item in page]
+
+    async def dead(self, world: World, *, after: str | None, limit: int) -> list[DeliveryRef]:
+        """The dead letters of all subscriptions, newest event first; `after` is an item and a subscription number."""
+        upper = f"({after}" if after else "+"
+        page = await self.store.call("ZREVRANGEBYLEX", keys.dead_deliveries(world), upper, "-", "LIMIT", 0, limit)
+        return [DeliveryRef(EventRef.from_item(text[:22].decode()), decode(text[22:].decode())) for text in page]
+
+    async def many(self, world: World, refs: Sequence[DeliveryRef]) -> list[Delivery]:
+        """Those of these deliveries that are still kept, in the same order."""
+        found = await asyncio.gather(*(self.get(world, ref) for ref in refs), return_exceptions=True)
+        for answer in found:
+            if isinstance(answer, BaseException) and not isinstance(answer, NotFound):
+                raise answer
+        return [answer for answer in found if isinstance(answer, Delivery)]
+
+    async def resend(self, world: World, ref: DeliveryRef, *, queue: int, now_ms: int) -> list[Ring]:
+        """Puts a delivery in line again, its schedule begun anew; one in flight is left alone. NotFound when gone."""
+        record = await self.record(world, ref.event.stem)
+        if record is None or ref.event.revision not in record.events:
+            raise NotFound("delivery")
+        before = record.deliveries.get((ref.event.revision, ref.subscription_number), DeliveryProgress())
+        again = DeliveryProgress(
+            attempt_count=before.attempt_count,
+            attempts=before.attempts,
+            since_ms=now_ms,
+            attempts_before=before.attempt_count,
+        )
+        lane = deliveries(world, ref.subscription_number)
+        names = [*keys.lane(lane), keys.record(world, ref.event.stem), keys.dead_deliveries(world)]
+        section = pack_delivery(ref.event.revision, ref.subscription_number, again)
+        dead_id = ref.event.item + encode(ref.subscription_number, 4)
+        arguments = (
+            *(lane.id, ref.event.item, pack_delivery_state(again), section, dead_id, queue),
+            *(self.bells.ring_ms, keys.WAKE_CHANNEL, LATEST_CAP),
+        )
+        answer, generation, slow = await self.store.run(_RESEND, names, arguments)
+        if answer == b"gone":
+            raise NotFound("delivery")
+        return one_ring(lane, generation, slow)
+
+
+def _delivery(ref: DeliveryRef, progress: DeliveryProgress, due_ms: int | None) -> Delivery:
+    return Delivery(ref, progress.state, progress.attempt_count, progress.attempts, due_ms, progress.ended_ms)

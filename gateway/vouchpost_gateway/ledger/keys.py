@@ -1,0 +1,132 @@
+"""Every key of the ledger, in one table. Nothing else writes a key name.
+
+All keys of a world share one hash tag, its partition, so each script stays in one slot of a cluster.
+
+| key                      | type   | holds                                                                       |
+|--------------------------|--------|-----------------------------------------------------------------------------|
+| `{vp}:meta`              | hash   | format numbers, number of partitions, generation of this ledger             |
+| `{vp}:tenants`           | hash   | tenant name -> tenant                                                       |
+| `{p07}:due`              | zset   | lane -> when its earliest work is due, ms                                   |
+| `{p07}:bell`             | hash   | lane -> `generation rung_until_ms slow`                                     |
+| `{p07}:keys`             | hash   | short id -> API key                                                         |
+| `{p07}0001:d`            | string | the tenant's data key, sealed under the master key                          |
+| `{p07}0001:k`            | zset   | short ids of the tenant's API keys                                          |
+| `{p07}0001:p`            | hash   | partner id -> partner                                                       |
+| `{p07}0001l:n`           | hash   | last sequence, revision and count of the subscription set, in-flight totals |
+| `{p07}0001l:r:STEM`      | string | a record: one verification, or one event that stands alone                  |
+| `{p07}0001l:i:DIGEST`    | string | an idempotency entry; expires                                               |
+| `{p07}0001l:c:DIGEST`    | string | who checks an address now, or which record holds its verdict; expires       |
+| `{p07}0001l:x:HOUR`      | zset   | stems of the records made in that hour                                      |
+| `{p07}0001l:xh`          | zset   | the hours that have an index                                                |
+| `{p07}0001l:s`           | hash   | number -> subscription                                                      |
+| `{p07}0001l:sv`          | hash   | number -> version of the subscription                                       |
+| `{p07}0001l:kv`, `:kd`   | zset   | dead letters: stems of verifications, ids of deliveries                     |
+| `{p07}0001l:l:LANE:0..2` | zset   | item -> when due, ms; high, normal and low priority                         |
+| `{p07}0001l:l:LANE:f`    | zset   | item in flight -> when its lease ends, ms                                   |
+| `{p07}0001l:l:LANE:t`    | hash   | item in flight -> `token claims priority`                                   |
+| `{p07}0001l:l:LANE:s`    | hash   | item -> what is known of it between attempts                                |
+| `{p07}0001l:l:LANE:m`    | hash   | the lane itself: token counter, throttle, pause, window, health             |
+| `{p07}0001l:l:LANE:y`    | zset   | the latest items of a subscription, to list its deliveries                  |
+"""
+
+from vouchpost_gateway.domain.lane import Lane
+from vouchpost_gateway.domain.world import World
+
+META = "{vp}:meta"
+TENANTS = "{vp}:tenants"
+
+
+def partition_prefix(partition: int) -> str:
+    return f"{{p{partition:02d}}}"
+
+
+def tenant_prefix(world: World) -> str:
+    return partition_prefix(world.partition) + world.tenant_id
+
+
+def world_prefix(world: World) -> str:
+    return partition_prefix(world.partition) + world.name
+
+
+def due_lanes(partition: int) -> str:
+    return partition_prefix(partition) + ":due"
+
+
+def bells(partition: int) -> str:
+    return partition_prefix(partition) + ":bell"
+
+
+def api_keys(partition: int) -> str:
+    return partition_prefix(partition) + ":keys"
+
+
+def data_key(world: World) -> str:
+    return tenant_prefix(world) + ":d"
+
+
+def tenant_keys(world: World) -> str:
+    return tenant_prefix(world) + ":k"
+
+
+def partners(world: World) -> str:
+    return tenant_prefix(world) + ":p"
+
+
+def lane_part(lane: Lane, part: str) -> str:
+    return f"{world_prefix(lane.world)}:l:{lane.suffix}:{part}"
+
+
+def lane(lane: Lane) -> list[str]:
+    """The keys of a lane in the order that every script takes them."""
+    partition = lane.world.partition
+    parts = (lane_part(lane, part) for part in "012ftsmy")
+    return [due_lanes(partition), bells(partition), *parts, counters(lane.world)]
+
+
+def counters(world: World) -> str:
+    return world_prefix(world) + ":n"
+
+
+def record(world: World, stem: str) -> str:
+    return f"{world_prefix(world)}:r:{stem}"
+
+
+def idempotency(world: World, digest: str) -> str:
+    return f"{world_prefix(world)}:i:{digest}"
+
+
+def verdict_cache(world: World, digest: str) -> str:
+    return f"{world_prefix(world)}:c:{digest}"
+
+
+def hours(world: World) -> str:
+    return world_prefix(world) + ":xh"
+
+
+def hour_index(world: World, hour: int) -> str:
+    return f"{world_prefix(world)}:x:{hour}"
+
+
+def subscriptions(world: World) -> str:
+    return world_prefix(world) + ":s"
+
+
+def subscription_versions(world: World) -> str:
+    return world_prefix(world) + ":sv"
+
+
+def dead_verifications(world: World) -> str:
+    return world_prefix(world) + ":kv"
+
+
+def dead_deliveries(world: World) -> str:
+    return world_prefix(world) + ":kd"
+
+
+def done_channel(world: World, stem: str) -> str:
+    """Where a committed verdict is announced to those who wait for it."""
+    return f"vp:done:{world.name}:{stem}"
+
+
+WAKE_CHANNEL = "vp:wake"
+"""Where a script that adds work wakes a drain that lingers on the lane."""

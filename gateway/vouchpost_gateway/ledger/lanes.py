@@ -1,0 +1,173 @@
+"""Lanes: due work by due time, claimed under a lease with a fencing token, settled, and rung for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from vouchpost_gateway.domain.ids import EventRef, encode
+from vouchpost_gateway.domain.lane import (
+    BellState,
+    Claim,
+    Lane,
+    LaneKind,
+    LaneLimits,
+    LaneNews,
+    NextStep,
+    Ring,
+    Settlement,
+    SettlementKind,
+    Turn,
+)
+from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.connection import Argument, Reply
+from vouchpost_gateway.ledger.record import pack_delivery, pack_delivery_state, pack_run
+from vouchpost_gateway.ledger.scripts import load
+from vouchpost_gateway.ledger.store import Store
+
+_TURN = load("turn")
+_SWEEP = load("sweep")
+_ENLIST = load("enlist")
+_CLAIM_FIELDS = 5
+_NO_NEWS = LaneNews()
+_RING_FIELDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class BellLimits:
+    """How long a bell counts as rung without a drain showing up, and how long a drain lingers on an empty lane."""
+
+    ring_ms: int = 3000
+    linger_ms: int = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Lanes:
+    """All lanes of the ledger."""
+
+    store: Store
+    bells: BellLimits = field(default_factory=BellLimits)
+
+    async def turn(
+        self,
+        lane: Lane,
+        generation: int,
+        *,
+        limits: LaneLimits,
+        want: int = 0,
+        settlements: Sequence[Settlement] = (),
+        news: LaneNews = _NO_NEWS,
+        next_step: NextStep = NextStep.GO,
+    ) -> Turn:
+        """Settles and claims in one write. Generation 0 only settles. A repeat settles nothing twice."""
+        dead = keys.dead_deliveries(lane.world)
+        packed = [_pack(lane, settlement) for settlement in settlements]
+        records = [keys.record(lane.world, p.stem) for p in packed if p.section]
+        arguments: list[Argument] = [
+            lane.id,
+            generation,
+            want,
+            limits.lease_ms,
+            self.bells.ring_ms,
+            keys.WAKE_CHANNEL,
+            next_step.value,
+            self.bells.linger_ms,
+            limits.lane_cap,
+            limits.world_fast_cap,
+            limits.world_slow_cap,
+            news.delivered,
+            news.failed,
+            "" if news.slow is None else int(news.slow),
+            news.throttle_ms,
+            "" if news.slowdowns is None else news.slowdowns,
+            len(settlements),
+        ]
+        for s, p in zip(settlements, packed, strict=True):
+            arguments += (s.kind.value, s.item, s.token, s.delay_ms, p.state, p.section, p.dead_id)
+        return _turn(lane, await self.store.run(_TURN, [*keys.lane(lane), dead, *records], arguments))
+
+    async def sweep(self, partition: int, *, limit: int = 200) -> list[Ring]:
+        """The rings of the lanes of a partition that are due and silent."""
+        reply = await self.store.run(
+            _SWEEP, [keys.due_lanes(partition), keys.bells(partition)], [limit, self.bells.ring_ms]
+        )
+        return rings(reply)
+
+    async def enlist(
+        self,
+        lane: Lane,
+        item: str,
+        *,
+        queue: int,
+        state: bytes = b"",
+        delay_ms: int = 0,
+        stem: str = "",
+        section: bytes = b"",
+    ) -> tuple[str, list[Ring]]:
+        """Puts an item in line; one that waits comes forward, one in flight is left alone. Harmless when repeated."""
+        record = keys.record(lane.world, stem) if stem else keys.lane_part(lane, "m")
+        arguments = (lane.id, item, queue, state, delay_ms, self.bells.ring_ms, keys.WAKE_CHANNEL, section)
+        answer, generation, slow = await self.store.run(_ENLIST, [*keys.lane(lane), record], arguments)
+        return answer.decode(), one_ring(lane, generation, slow)
+
+    async def depth(self, lane: Lane) -> tuple[int, int | None]:
+        """How many items wait, and since when the oldest one is due, in ms; None when nothing waits."""
+        counts = [await self.store.call("ZCARD", keys.lane_part(lane, part)) for part in "012f"]
+        firsts = [await self.store.call("ZRANGE", keys.lane_part(lane, part), 0, 0, "WITHSCORES") for part in "012"]
+        scores = [int(float(first[1])) for first in firsts if first]
+        return sum(counts), min(scores, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """What the script is told of a settlement, as opaque bytes."""
+
+    state: bytes = b""
+    section: bytes = b""
+    stem: str = ""
+    dead_id: str = ""
+
+
+def _pack(lane: Lane, settlement: Settlement) -> _Packed:
+    if lane.kind is LaneKind.RECOVERIES:
+        return _Packed(state=settlement.bookmark)
+    if lane.kind is LaneKind.VERIFICATIONS:
+        section = pack_run(settlement.run) if settlement.run else b""
+        return _Packed(section=section, stem=settlement.item)
+    if settlement.progress is None:
+        return _Packed()
+    if settlement.kind is SettlementKind.LATER:
+        return _Packed(state=pack_delivery_state(settlement.progress))
+    event = EventRef.from_item(settlement.item)
+    section = pack_delivery(event.revision, lane.number, settlement.progress)
+    return _Packed(section=section, stem=event.stem, dead_id=settlement.item + encode(lane.number, 4))
+
+
+def rings(reply: Reply) -> list[Ring]:
+    """The rings in a flat answer: lane id, generation, slow, …."""
+    return [
+        Ring(reply[at].decode(), int(reply[at + 1]), reply[at + 2] == b"1") for at in range(0, len(reply), _RING_FIELDS)
+    ]
+
+
+def one_ring(lane: Lane, generation: bytes, slow: bytes) -> list[Ring]:
+    """The ring of a script that adds to one lane, if it decided to ring."""
+    return [Ring(lane.id, int(generation), slow == b"1")] if generation else []
+
+
+def _turn(lane: Lane, reply: Reply) -> Turn:
+    seconds, micros, ring, slow, due, bell, failing_since, failures, slowdowns, answers, flat = reply
+    claims = tuple(
+        Claim(flat[at].decode(), int(flat[at + 1]), int(flat[at + 2]), int(flat[at + 3]), flat[at + 4])
+        for at in range(0, len(flat), _CLAIM_FIELDS)
+    )
+    return Turn(
+        now_ms=int(seconds) * 1000 + int(micros) // 1000,
+        rings=(Ring(lane.id, int(ring), slow == b"1"),) if ring else (),
+        slow=slow == b"1",
+        next_due_ms=int(due) if due else None,
+        bell=BellState(bell.decode()),
+        failing_since_ms=int(failing_since) if failing_since else None,
+        failures=int(failures),
+        slowdowns=int(slowdowns),
+        answers=tuple(answer.decode() for answer in answers),
+        claims=claims,
+    )

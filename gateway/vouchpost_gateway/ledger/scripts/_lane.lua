@@ -1,0 +1,77 @@
+-- What every script that touches a lane needs. Nothing in here raises after the first write.
+-- A lane's keys always come in this order (see keys.Lane.keys):
+local DUE, BELL, HIGH, NORMAL, LOW, FLIGHT, TOKEN, STATE, META, LATEST, COUNTERS = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11
+local LANE_KEYS = 11
+
+local function clock()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000), t
+end
+
+-- The keys of the lane that starts at this position of KEYS.
+local function lane_at(position, id)
+  local keys = {id = id}
+  for i = 1, LANE_KEYS do keys[i] = KEYS[position + i - 1] end
+  return keys
+end
+
+local function number_of(text) return tonumber(text or '') end
+
+-- The bell of a lane: generation, until when it counts as rung, and whether the lane is slow.
+local function bell_of(lane)
+  local text = redis.call('HGET', lane[BELL], lane.id)
+  if not text then return 0, 0, '0' end
+  local generation, rung_until, slow = string.match(text, '^(%d+) (%d+) (%d)$')
+  return tonumber(generation), tonumber(rung_until), slow
+end
+
+local function set_bell(lane, generation, rung_until, slow)
+  redis.call('HSET', lane[BELL], lane.id, string.format('%.0f %.0f %s', generation, rung_until, slow))
+end
+
+local function first_score(key)
+  local first = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')
+  return number_of(first[2])
+end
+
+-- When the lane next has something that may be done: due work, unless paused, throttled or as full of work in
+-- flight as it may be, or a lease that ends.
+local function earliest(lane)
+  local due = nil
+  if redis.call('HEXISTS', lane[META], 'paused') + redis.call('HEXISTS', lane[META], 'full') == 0 then
+    for queue = HIGH, LOW do
+      local score = first_score(lane[queue])
+      if score and (not due or score < due) then due = score end
+    end
+    local not_before = number_of(redis.call('HGET', lane[META], 'not_before'))
+    if due and not_before and not_before > due then due = not_before end
+  end
+  local lease_end = first_score(lane[FLIGHT])
+  if lease_end and (not due or lease_end < due) then due = lease_end end
+  return due
+end
+
+-- Keeps the partition's index of due lanes exact.
+local function index(lane)
+  local due = earliest(lane)
+  if due then
+    redis.call('ZADD', lane[DUE], string.format('%.0f', due), lane.id)
+  else
+    redis.call('ZREM', lane[DUE], lane.id)
+  end
+  return due
+end
+
+-- After adding work: decides whether to ring. Only idle -> rung rings; a drain that lingers is woken instead.
+-- Returns the generation to ring, or nil, and whether the lane is slow.
+local function wake(lane, now, ring_ms, wake_channel)
+  local due = index(lane)
+  if not due or due > now then return nil, '0' end
+  local generation, rung_until, slow = bell_of(lane)
+  if rung_until > now then
+    if redis.call('HDEL', lane[META], 'lingers') == 1 then redis.call('PUBLISH', wake_channel, lane.id) end
+    return nil, slow
+  end
+  set_bell(lane, generation + 1, now + ring_ms, slow)
+  return generation + 1, slow
+end

@@ -1,0 +1,28 @@
+-- uses: _lane
+-- Puts one delivery back in line, due now, and out of the dead letters. A delivery still in line only comes forward;
+-- one in flight is left alone. A repeat finds it in line.
+-- KEYS: the subscription's lane, record, dead deliveries
+-- ARGV: lane id, item, state, section, delivery id (without prefix), queue, ring ms, wake channel, latest cap
+-- Answers {'ok' | 'in_flight' | 'gone', generation to ring or '', slow}
+local lane = lane_at(1, ARGV[1])
+local record, dead_letters = KEYS[12], KEYS[13]
+local item, state, section, queue = ARGV[2], ARGV[3], ARGV[4], lane[HIGH + tonumber(ARGV[6])]
+
+if redis.call('ZSCORE', lane[FLIGHT], item) then return {'in_flight', '', '0'} end
+local text = redis.call('GET', record)
+if not text or redis.call('EXISTS', lane[META]) == 0 then return {'gone', '', '0'} end
+local now = clock()
+local waiting = false
+for part = HIGH, LOW do
+  if redis.call('ZREM', lane[part], item) == 1 then waiting = true end
+end
+redis.call('ZREM', dead_letters, ARGV[5])
+redis.call('ZADD', queue, string.format('%.0f', now), item)
+if not waiting then
+  redis.call('SET', record, text .. section)
+  if state ~= '' then redis.call('HSET', lane[STATE], item, state) end
+  redis.call('ZADD', lane[LATEST], 0, item)
+  redis.call('ZREMRANGEBYRANK', lane[LATEST], 0, -tonumber(ARGV[9]) - 1)
+end
+local generation, slow = wake(lane, now, tonumber(ARGV[7]), ARGV[8])
+return {'ok', generation and string.format('%.0f', generation) or '', slow}

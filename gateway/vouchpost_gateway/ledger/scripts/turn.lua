@@ -1,0 +1,241 @@
+-- uses: _lane
+-- One turn of draining a lane: settles what has ended, claims what is due, and decides about the bell,
+-- all in the step of its last look. Settling checks the fencing token, so a repeat settles nothing twice;
+-- a repeated claim only leases more, and those leases end by themselves.
+-- KEYS: the lane, dead letters, then the record of each settlement that ends a delivery
+-- ARGV: lane id, generation (0: settle only), want, lease ms, ring ms, wake channel, then
+--       what next ('go' | 'linger' | 'end'), linger ms, cap of the lane, cap of the tenant's fast lanes, of its slow ones,
+--       delivered count, failed count, slow ('' | '0' | '1'), throttle ms (0: none), slowdowns ('' or a number),
+--       number of settlements, then for each: kind, item, token, delay ms, state, section, dead letter id
+-- Answers {seconds, microseconds, generation to ring or '', slow, next due ms or '', verdict on the bell,
+--          failing since ms or '', failures, {answer per settlement}, {item, token, claims, queue, state, …}}
+local lane = lane_at(1, ARGV[1])
+local dead_letters = KEYS[LANE_KEYS + 1]
+local generation, want, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local ring_ms, wake_channel, next_step, linger_ms = tonumber(ARGV[5]), ARGV[6], ARGV[7], tonumber(ARGV[8])
+local lane_cap, fast_cap, slow_cap = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local delivered, failed, set_slow = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14]
+local throttle_ms, slowdowns, settlements = tonumber(ARGV[15]), ARGV[16], tonumber(ARGV[17])
+local MAX_SHARE = 10 -- of ten claims, the last goes to the least, and one in the middle to the middle priority
+
+local now, time = clock()
+local current, rung_until, slow = bell_of(lane)
+local answers, claimed = {}, {}
+
+-- The first write takes away, so that a turn still runs when Redis is at its memory limit.
+redis.call('ZREM', lane[FLIGHT], '')
+
+local function forget(item)
+  redis.call('ZREM', lane[FLIGHT], item)
+  for queue = HIGH, LOW do redis.call('ZREM', lane[queue], item) end
+  redis.call('HDEL', lane[TOKEN], item)
+  redis.call('HDEL', lane[STATE], item)
+end
+
+local function append(record, section)
+  local text = record and redis.call('GET', record)
+  if text then redis.call('SET', record, text .. section) end
+end
+
+local function holds(item, token)
+  local text = redis.call('HGET', lane[TOKEN], item)
+  return text and string.match(text, '^(%d+) ') == token
+end
+
+local function waits(item)
+  for queue = HIGH, LOW do
+    if redis.call('ZSCORE', lane[queue], item) then return true end
+  end
+  return redis.call('ZSCORE', lane[FLIGHT], item)
+end
+
+local position, record_position = 18, LANE_KEYS + 2
+for i = 1, settlements do
+  local kind, item, token, delay = ARGV[position], ARGV[position + 1], ARGV[position + 2], tonumber(ARGV[position + 3])
+  local state, section, dead_id = ARGV[position + 4], ARGV[position + 5], ARGV[position + 6]
+  position = position + 7
+  local record = nil
+  if section ~= '' then record, record_position = KEYS[record_position], record_position + 1 end
+  if kind == 'done' then
+    -- A frozen worker's success is still a success: any token ever given will do, as long as the item is here.
+    if waits(item) then
+      forget(item)
+      append(record, section)
+      answers[i] = 'ok'
+    else
+      answers[i] = 'gone'
+    end
+  elseif not holds(item, token) then
+    answers[i] = 'stale'
+  elseif kind == 'dead' then
+    forget(item)
+    append(record, section)
+    redis.call('ZADD', dead_letters, 0, dead_id)
+    answers[i] = 'ok'
+  else -- later
+    local queue = tonumber(string.match(redis.call('HGET', lane[TOKEN], item), ' (%d)$'))
+    redis.call('ZREM', lane[FLIGHT], item)
+    redis.call('HDEL', lane[TOKEN], item)
+    redis.call('ZADD', lane[HIGH + queue], string.format('%.0f', now + delay), item)
+    if state ~= '' then redis.call('HSET', lane[STATE], item, state) end
+    append(record, section)
+    answers[i] = 'ok'
+  end
+end
+
+local exists = redis.call('EXISTS', lane[META]) == 1
+if exists then
+  if delivered > 0 then
+    redis.call('HDEL', lane[META], 'failing_since', 'failures', 'slowdowns')
+    local window = number_of(redis.call('HGET', lane[META], 'window')) or 1
+    if window < lane_cap then redis.call('HSET', lane[META], 'window', math.min(lane_cap, window * 2)) end
+  end
+  if failed > 0 then
+    redis.call('HSETNX', lane[META], 'failing_since', string.format('%.0f', now))
+    redis.call('HINCRBY', lane[META], 'failures', failed)
+    local window = number_of(redis.call('HGET', lane[META], 'window')) or 1
+    redis.call('HSET', lane[META], 'window', math.max(1, math.floor(window / 2)))
+  end
+  if throttle_ms > 0 then
+    local not_before = number_of(redis.call('HGET', lane[META], 'not_before')) or 0
+    redis.call('HSET', lane[META], 'not_before', string.format('%.0f', math.max(not_before, now + throttle_ms)))
+  end
+  if slowdowns ~= '' then redis.call('HSET', lane[META], 'slowdowns', slowdowns) end
+  if set_slow ~= '' then slow = set_slow end
+end
+
+-- In flight, per class, for the whole world: what this lane counted last time is replaced by what it counts now.
+local function recount()
+  local before = redis.call('HGET', lane[META], 'counted')
+  if before then
+    local count, class = string.match(before, '^(%d+) (%d)$')
+    redis.call('HINCRBY', lane[COUNTERS], 'flight' .. class, -tonumber(count))
+  end
+  local count = redis.call('ZCARD', lane[FLIGHT])
+  if count > 0 then
+    redis.call('HINCRBY', lane[COUNTERS], 'flight' .. slow, count)
+    redis.call('HSET', lane[META], 'counted', count .. ' ' .. slow)
+  elseif before then
+    redis.call('HDEL', lane[META], 'counted')
+  end
+end
+
+-- The picks of the next `room` items: expired leases first, then by priority with a tenth left to the rest.
+local function due_items(room)
+  local picks = {}
+  for _, item in ipairs(redis.call('ZRANGEBYSCORE', lane[FLIGHT], '-inf', now, 'LIMIT', 0, room)) do
+    picks[#picks + 1] = {item, nil}
+  end
+  local not_before = number_of(redis.call('HGET', lane[META], 'not_before'))
+  if redis.call('HGET', lane[META], 'paused') or (not_before and not_before > now) then return picks end
+  local lists, heads = {}, {1, 1, 1}
+  for queue = 0, 2 do
+    lists[queue] = redis.call('ZRANGEBYSCORE', lane[HIGH + queue], '-inf', now, 'LIMIT', 0, room)
+  end
+  local turns = number_of(redis.call('HGET', lane[META], 'turns')) or 0
+  while #picks < room do
+    turns = turns + 1
+    local order = {0, 1, 2}
+    if turns % MAX_SHARE == 0 then order = {2, 1, 0} elseif turns % MAX_SHARE == 5 then order = {1, 2, 0} end
+    local found = false
+    for _, queue in ipairs(order) do
+      local item = lists[queue][heads[queue + 1]]
+      if item then
+        heads[queue + 1] = heads[queue + 1] + 1
+        picks[#picks + 1] = {item, queue}
+        found = true
+        break
+      end
+    end
+    if not found then break end
+  end
+  if #lists[0] > 0 and #lists[1] + #lists[2] > 0 then redis.call('HSET', lane[META], 'turns', turns % MAX_SHARE) end
+  return picks
+end
+
+local function claim(room)
+  local token = number_of(redis.call('HGET', lane[META], 'token')) or 0
+  local picks = due_items(room)
+  local lease_end = string.format('%.0f', now + lease_ms)
+  for _, pick in ipairs(picks) do
+    local item, queue, claims = pick[1], pick[2], 1
+    if queue then
+      redis.call('ZREM', lane[HIGH + queue], item)
+    else
+      local _, before, kept = string.match(redis.call('HGET', lane[TOKEN], item) or '0 0 1', '^(%d+) (%d+) (%d)$')
+      claims, queue = tonumber(before) + 1, tonumber(kept)
+    end
+    token = token + 1
+    redis.call('ZADD', lane[FLIGHT], lease_end, item)
+    redis.call('HSET', lane[TOKEN], item, string.format('%.0f %.0f %.0f', token, claims, queue))
+    local at = #claimed
+    claimed[at + 1], claimed[at + 2], claimed[at + 3] = item, string.format('%.0f', token), claims
+    claimed[at + 4], claimed[at + 5] = queue, redis.call('HGET', lane[STATE], item) or ''
+  end
+  if #picks > 0 then redis.call('HSET', lane[META], 'token', string.format('%.0f', token)) end
+end
+
+local mine = generation > 0 and generation == current and exists
+if mine and want > 0 then
+  recount()
+  local cap = lane_cap
+  if fast_cap > 0 then cap = math.min(cap, number_of(redis.call('HGET', lane[META], 'window')) or 1) end
+  if slow == '1' then cap = 1 end
+  local tenant_cap = slow == '1' and slow_cap or fast_cap
+  local room = math.min(want, cap - redis.call('ZCOUNT', lane[FLIGHT], '(' .. string.format('%.0f', now), '+inf'))
+  if tenant_cap > 0 then
+    local free = tenant_cap - (number_of(redis.call('HGET', lane[COUNTERS], 'flight' .. slow)) or 0)
+    if room > 0 and free <= 0 then
+      -- The tenant is at its limit: look again soon, without spinning.
+      local not_before = number_of(redis.call('HGET', lane[META], 'not_before')) or 0
+      redis.call('HSET', lane[META], 'not_before', string.format('%.0f', math.max(not_before, now + 100)))
+    end
+    room = math.min(room, free)
+  end
+  if room > 0 then claim(room) end
+  -- At its cap, only a settlement or the end of a lease can make room: until then nothing here is due.
+  if cap > 0 and redis.call('ZCARD', lane[FLIGHT]) >= cap then
+    redis.call('HSET', lane[META], 'full', 1)
+  else
+    redis.call('HDEL', lane[META], 'full')
+  end
+elseif exists and settlements > 0 then
+  redis.call('HDEL', lane[META], 'full')
+end
+if exists and fast_cap > 0 then recount() end
+
+local ring, bell = '', 'superseded'
+local due = exists and index(lane) or nil
+if mine then
+  redis.call('HDEL', lane[META], 'lingers')
+  if next_step == 'end' then
+    if due and due <= now then
+      ring, bell = generation + 1, 'handed'
+      set_bell(lane, ring, now + ring_ms, slow)
+    else
+      bell = 'idle'
+      set_bell(lane, generation, 0, slow)
+    end
+  else
+    bell = 'held'
+    local hold = ring_ms
+    if next_step == 'linger' and #claimed == 0 then
+      redis.call('HSET', lane[META], 'lingers', 1)
+      hold = hold + linger_ms
+    end
+    set_bell(lane, generation, now + hold, slow)
+  end
+elseif exists and settlements > 0 then
+  ring = wake(lane, now, ring_ms, wake_channel) or ''
+  if set_slow ~= '' then
+    local g, u = bell_of(lane)
+    set_bell(lane, g, u, slow)
+  end
+end
+local failing_since = exists and redis.call('HGET', lane[META], 'failing_since') or false
+local failures = exists and redis.call('HGET', lane[META], 'failures') or '0'
+local slowdown_count = exists and redis.call('HGET', lane[META], 'slowdowns') or '0'
+return {
+  time[1], time[2], ring, slow, due and string.format('%.0f', due) or '', bell,
+  failing_since or '', failures or '0', slowdown_count or '0', answers, claimed,
+}

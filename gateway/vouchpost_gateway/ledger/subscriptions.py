@@ -1,0 +1,183 @@
+"""Subscriptions: one hash per world, with a revision that moves when any of them does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+
+from vouchpost_gateway.domain.errors import Conflict
+from vouchpost_gateway.domain.event import Event
+from vouchpost_gateway.domain.ids import encode, time_ms
+from vouchpost_gateway.domain.lane import Ring, deliveries
+from vouchpost_gateway.domain.secret import SigningSecret
+from vouchpost_gateway.domain.subscription import DisabledReason, Subscription
+from vouchpost_gateway.domain.world import World
+from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.lanes import BellLimits, rings
+from vouchpost_gateway.ledger.record import HEAD, pack_event, pack_targets
+from vouchpost_gateway.ledger.scripts import load
+from vouchpost_gateway.ledger.seal import TenantSeal
+from vouchpost_gateway.ledger.store import Store
+from vouchpost_gateway.ledger.tenants import Tenants
+
+_WRITE = load("subscription")
+LATEST_CAP = 10_000
+"""How many of a subscription's latest deliveries can be listed."""
+
+MAX_PER_WORLD = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionSet:
+    """All subscriptions of a world, by number, as they were at `revision`."""
+
+    revision: int
+    by_number: dict[int, Subscription]
+
+    def matching(self, event_type: str) -> list[Subscription]:
+        return [subscription for subscription in self.by_number.values() if subscription.wants(event_type)]
+
+
+@dataclass(slots=True)
+class SubscriptionRecords:
+    """Reads through a cache per world that is checked against the revision wherever it decides something."""
+
+    store: Store
+    tenants: Tenants
+    bells: BellLimits = field(default_factory=BellLimits)
+    _sets: dict[World, SubscriptionSet] = field(default_factory=dict)
+
+    async def cached(self, world: World) -> SubscriptionSet:
+        """The set as last read: only for those who have its revision checked by the step they take."""
+        return self._sets.get(world) or await self.fresh(world)
+
+    async def fresh(self, world: World) -> SubscriptionSet:
+        """The set as it is. The revision is read first, so a set is never newer than it says."""
+        revision = int(await self.store.call("HGET", keys.counters(world), "subscriptions") or 0)
+        known = self._sets.get(world)
+        if known is not None and known.revision == revision:
+            return known
+        seal = await self.tenants.seal(world)
+        flat = await self.store.call("HGETALL", keys.subscriptions(world))
+        found = (_unpack(seal, packed) for packed in flat[1::2])
+        self._sets[world] = SubscriptionSet(revision, {subscription.number: subscription for subscription in found})
+        return self._sets[world]
+
+    async def next_number(self, world: World) -> int:
+        return int(await self.store.call("HINCRBY", keys.counters(world), "last_number", 1))
+
+    async def write(
+        self, world: World, changed: Subscription, *, new: bool, event: Event | None = None, targets: Sequence[int] = ()
+    ) -> list[Ring]:
+        """Stores a subscription at `changed.version`, whose predecessor must be the stored one; Conflict otherwise.
+
+        With an event, it and its deliveries to `targets` are part of the same write.
+        """
+        expected = 0 if new else changed.version - 1
+        seal = await self.tenants.seal(world)
+        reply = await self._run(
+            world,
+            changed.number,
+            expected=str(expected),
+            packed=_pack(seal, changed),
+            paused=not changed.enabled,
+            event=event,
+            targets=targets,
+        )
+        if reply[0] == b"full":
+            raise Conflict(f"there are {MAX_PER_WORLD} subscriptions already")
+        if reply[0] == b"changed" and not await self._is_stored(world, changed):
+            raise Conflict("the subscription was changed by someone else; read it again")
+        return rings(reply[1])
+
+    async def remove(self, world: World, subscription: Subscription) -> None:
+        """Removes a subscription with its lane: what was still due to it is dropped, and shown as dropped."""
+        reply = await self._run(world, subscription.number, expected=str(subscription.version))
+        if reply[0] == b"changed":
+            raise Conflict("the subscription was changed by someone else; read it again")
+
+    async def announce(self, world: World, event: Event, targets: Sequence[int]) -> list[Ring]:
+        """Stores an event that stands alone with its deliveries. A repeat finds its record."""
+        reply = await self._run(world, targets[0] if targets else 0, event=event, targets=targets)
+        return rings(reply[1])
+
+    async def _is_stored(self, world: World, changed: Subscription) -> bool:
+        """Whether this very write happened, and only its answer was lost."""
+        return (await self.fresh(world)).by_number.get(changed.number) == changed
+
+    async def _run(
+        self,
+        world: World,
+        number: int,
+        *,
+        expected: str = "",
+        packed: bytes = b"",
+        paused: bool = False,
+        event: Event | None = None,
+        targets: Sequence[int] = (),
+    ) -> Any:
+        lane = deliveries(world, number)
+        lanes = [deliveries(world, target) for target in targets]
+        names = [*keys.lane(lane), keys.subscriptions(world), keys.subscription_versions(world)]
+        if event is not None:
+            names += event_keys(world, event.stem)
+            for target in lanes:
+                names += keys.lane(target)
+        tail = pack_event(event) + pack_targets(event.revision, targets) if event else b""
+        item = event.stem + encode(event.revision, 3) if event else ""
+        hour = hour_of(event.stem) if event else 0
+        arguments = (
+            *(lane.id, encode(number, 4), expected, packed, int(paused), MAX_PER_WORLD),
+            *(self.bells.ring_ms, keys.WAKE_CHANNEL, event.stem if event else "", hour, item, HEAD, tail),
+            *(LATEST_CAP, len(lanes), *(target.id for target in lanes)),
+        )
+        return await self.store.run(_WRITE, names, arguments)
+
+
+def event_keys(world: World, stem: str) -> list[str]:
+    """The keys of a record and of its place in the index."""
+    return [keys.record(world, stem), keys.hours(world), keys.hour_index(world, hour_of(stem))]
+
+
+def hour_of(stem: str) -> int:
+    """Which hour's index holds a record."""
+    return time_ms(stem) // 3_600_000
+
+
+def _pack(seal: TenantSeal, s: Subscription) -> bytes:
+    secrets = msgpack.packb([[secret.key, secret.retires_ms] for secret in s.secrets])
+    assert isinstance(secrets, bytes)
+    sealed = seal.seal(secrets, kind="signing-secrets", owner=s.id)
+    fields = [
+        *(1, s.id, s.number, s.url, sorted(s.event_types), sealed, s.created_ms, s.owner, s.description, s.enabled),
+        *(s.disabled_reason.value if s.disabled_reason else None, s.disabled_ms, dict(s.headers)),
+        *(list(s.schedule_s) if s.schedule_s else None, s.max_in_flight, s.include_address, s.version),
+    ]
+    packed = msgpack.packb(fields)
+    assert isinstance(packed, bytes)
+    return packed
+
+
+def _unpack(seal: TenantSeal, packed: bytes) -> Subscription:
+    _format, sid, number, url, types, sealed, created_ms, owner, description, enabled, *rest = msgpack.unpackb(packed)
+    reason, disabled_ms, headers, schedule_s, max_in_flight, include_address, version = rest
+    secrets = msgpack.unpackb(seal.open(sealed, kind="signing-secrets", owner=sid))
+    return Subscription(
+        id=sid,
+        number=number,
+        url=url,
+        event_types=frozenset(types),
+        secrets=tuple(SigningSecret(key, retires_ms) for key, retires_ms in secrets),
+        created_ms=created_ms,
+        owner=owner,
+        description=description,
+        enabled=enabled,
+        disabled_reason=DisabledReason(reason) if reason else None,
+        disabled_ms=disabled_ms,
+        headers=headers,
+        schedule_s=tuple(schedule_s) if schedule_s else None,
+        max_in_flight=max_in_flight,
+        include_address=include_address,
+        version=version,
+    )

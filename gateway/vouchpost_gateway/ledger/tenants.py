@@ -1,0 +1,157 @@
+"""Tenants, their data keys, API keys and partners."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgpack
+
+from vouchpost_gateway.domain.access import ApiKey, Partner
+from vouchpost_gateway.domain.errors import Conflict, NotFound
+from vouchpost_gateway.domain.ids import encode
+from vouchpost_gateway.domain.page import Page
+from vouchpost_gateway.domain.world import Mode, Scope, World
+from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.seal import MasterKeys, TenantSeal
+from vouchpost_gateway.ledger.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Who owns data. Its id is four characters, so that key names stay short."""
+
+    id: str
+    name: str
+    partition: int
+    created_ms: int
+
+    def world(self, mode: Mode) -> World:
+        return World(self.id, mode, self.partition)
+
+
+@dataclass(slots=True)
+class Tenants:
+    """The tenants of this ledger, and the seal of each."""
+
+    store: Store
+    master_keys: MasterKeys
+    partitions: int
+    _seals: dict[str, TenantSeal] = field(default_factory=dict)
+
+    async def create(self, name: str, *, now_ms: int) -> Tenant:
+        """A new tenant in the next partition, round robin; Conflict when the name is taken.
+
+        Harmless when repeated: the data key is written once, and the name is claimed last, once.
+        """
+        number = int(await self.store.call("HINCRBY", keys.META, "tenants", 1))
+        tenant = Tenant(encode(number, 4), name, number % self.partitions, now_ms)
+        sealed = self.master_keys.new_data_key(tenant.id)
+        await self.store.call("SET", keys.data_key(tenant.world(Mode.LIVE)), sealed, "NX")
+        packed = _packed([1, tenant.id, tenant.partition, now_ms])
+        if not await self.store.call("HSETNX", keys.TENANTS, name, packed):
+            raise Conflict(f"a tenant named {name} exists")
+        return tenant
+
+    async def find(self, name: str) -> Tenant | None:
+        packed = await self.store.call("HGET", keys.TENANTS, name)
+        return _tenant(name, packed) if packed else None
+
+    async def all(self) -> list[Tenant]:
+        flat = await self.store.call("HGETALL", keys.TENANTS)
+        return [_tenant(name.decode(), packed) for name, packed in zip(flat[::2], flat[1::2], strict=True)]
+
+    async def seal(self, world: World) -> TenantSeal:
+        """What seals and opens this tenant's values; read once per process."""
+        known = self._seals.get(world.tenant_id)
+        if known is None:
+            blob = await self.store.call("GET", keys.data_key(world))
+            if blob is None:
+                raise NotFound("tenant")
+            known = self._seals[world.tenant_id] = self.master_keys.open_data_key(world.tenant_id, blob)
+        return known
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRecords:
+    """API keys, found by their short id within the partition that they name, and partners."""
+
+    store: Store
+
+    async def add_key(self, key: ApiKey) -> None:
+        """The key first, its entry in the tenant's list second: a key that is not listed yet still works."""
+        world = World(key.tenant_id, key.mode, key.partition)
+        await self.store.call("HSET", keys.api_keys(key.partition), key.short_id, _pack_key(key))
+        await self.store.call("ZADD", keys.tenant_keys(world), 0, key.short_id)
+
+    async def key(self, partition: int, short_id: str) -> ApiKey | None:
+        packed = await self.store.call("HGET", keys.api_keys(partition), short_id)
+        return _key(partition, short_id, packed) if packed else None
+
+    async def remove_key(self, world: World, short_id: str) -> bool:
+        """Whether there was such a key of this tenant. It stops working before it leaves the list."""
+        found = await self.key(world.partition, short_id)
+        if found is None or found.tenant_id != world.tenant_id:
+            return False
+        await self.store.call("HDEL", keys.api_keys(world.partition), short_id)
+        await self.store.call("ZREM", keys.tenant_keys(world), short_id)
+        return True
+
+    async def keys(self, world: World, *, after: str | None, limit: int) -> Page[ApiKey]:
+        low = f"({after}" if after else "-"
+        names = await self.store.call("ZRANGEBYLEX", keys.tenant_keys(world), low, "+", "LIMIT", 0, limit + 1)
+        found = await asyncio.gather(*(self.key(world.partition, name.decode()) for name in names[:limit]))
+        following = names[limit - 1].decode() if len(names) > limit else None
+        return Page([key for key in found if key is not None], following)
+
+    async def add_partner(self, world: World, partner: Partner) -> None:
+        packed = _packed([1, partner.name, partner.created_ms])
+        await self.store.call("HSET", keys.partners(world), partner.id, packed)
+
+    async def partner(self, world: World, partner_id: str) -> Partner | None:
+        packed = await self.store.call("HGET", keys.partners(world), partner_id)
+        return _partner(partner_id, packed) if packed else None
+
+    async def partners(self, world: World, *, after: str | None, limit: int) -> Page[Partner]:
+        flat = await self.store.call("HGETALL", keys.partners(world))
+        found = [_partner(name.decode(), packed) for name, packed in zip(flat[::2], flat[1::2], strict=True)]
+        return paged(found, lambda partner: partner.id, after=after, limit=limit)
+
+    async def remove_partner(self, world: World, partner_id: str) -> bool:
+        return bool(await self.store.call("HDEL", keys.partners(world), partner_id))
+
+
+def paged(found: list[Any], key: Callable[[Any], str], *, after: str | None, limit: int) -> Page[Any]:
+    """A page of a list that is small enough to be read whole, newest id first."""
+    ordered = sorted((item for item in found if after is None or key(item) < after), key=key, reverse=True)
+    return Page(ordered[:limit], key(ordered[limit - 1]) if len(ordered) > limit else None)
+
+
+def _packed(fields: list[Any]) -> bytes:
+    packed = msgpack.packb(fields)
+    assert isinstance(packed, bytes)
+    return packed
+
+
+def _tenant(name: str, packed: bytes) -> Tenant:
+    _format, tenant_id, partition, created_ms = msgpack.unpackb(packed)
+    return Tenant(tenant_id, name, partition, created_ms)
+
+
+def _pack_key(key: ApiKey) -> bytes:
+    scopes = sorted(scope.value for scope in key.scopes)
+    rest = [key.created_ms, key.label, key.partner_id, key.expires_ms]
+    return _packed([1, key.tenant_id, key.mode.value, key.secret_hash, scopes, *rest])
+
+
+def _key(partition: int, short_id: str, packed: bytes) -> ApiKey:
+    _format, tenant_id, mode, secret_hash, scopes, created_ms, label, partner_id, expires_ms = msgpack.unpackb(packed)
+    allowed = frozenset(Scope(scope) for scope in scopes)
+    return ApiKey(
+        short_id, tenant_id, Mode(mode), partition, secret_hash, allowed, created_ms, label, partner_id, expires_ms
+    )
+
+
+def _partner(partner_id: str, packed: bytes) -> Partner:
+    _format, name, created_ms = msgpack.unpackb(packed)
+    return Partner(partner_id, name, created_ms)

@@ -1,0 +1,282 @@
+"""Verifications: accepted, read, committed, listed and erased."""
+
+from base64 import urlsafe_b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import sha1
+
+from vouchpost_gateway.domain.errors import Backlogged, IdempotencyConflict
+from vouchpost_gateway.domain.event import Event
+from vouchpost_gateway.domain.ids import encode, time_ms
+from vouchpost_gateway.domain.lane import QUEUE_OF, Claim, Ring, deliveries, verifications
+from vouchpost_gateway.domain.verification import (
+    Accepted,
+    CheckRun,
+    Depth,
+    NewVerification,
+    Question,
+    Verdict,
+    Verification,
+)
+from vouchpost_gateway.domain.world import World
+from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.connection import Argument
+from vouchpost_gateway.ledger.lanes import BellLimits, one_ring, rings
+from vouchpost_gateway.ledger.record import (
+    HEAD,
+    Record,
+    RequestSection,
+    VerdictSection,
+    pack_event,
+    pack_request,
+    pack_run,
+    pack_targets,
+    pack_verdict,
+    unpack,
+)
+from vouchpost_gateway.ledger.scripts import load
+from vouchpost_gateway.ledger.seal import TenantSeal
+from vouchpost_gateway.ledger.store import Store
+from vouchpost_gateway.ledger.subscriptions import LATEST_CAP, event_keys, hour_of
+from vouchpost_gateway.ledger.tenants import Tenants
+
+_ACCEPT = load("accept")
+_COMMIT = load("commit")
+_LOOK = load("look")
+_ERASE = load("erase")
+_BACKLOG_RETRY_S = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """How long, and how old, a tenant's line may get."""
+
+    max_items: int = 100_000
+    max_age_ms: int = 600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """All of one verdict that must be stored together.
+
+    `event` is None when a recheck changed nothing. `cache_ms` is how long the verdict may answer for others.
+    """
+
+    run: CheckRun
+    verdict: Verdict
+    revision: int
+    checked_ms: int
+    email_hash: str
+    event: Event | None
+    targets: Sequence[int]
+    set_revision: int | None
+    cache_ms: int
+    recheck_ms: int | None
+    dead: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VerificationRecords:
+    """The verifications of all worlds."""
+
+    store: Store
+    tenants: Tenants
+    backlog: Backlog = field(default_factory=Backlog)
+    bells: BellLimits = field(default_factory=BellLimits)
+    idempotency_ms: int = 86_400_000
+
+    async def accept(
+        self, world: World, stem: str, new: NewVerification, *, idempotency_key: str | None, body: bytes
+    ) -> tuple[Accepted, list[Ring]]:
+        """Record, idempotency entry and place in line, in one write. Raises IdempotencyConflict and Backlogged."""
+        seal = await self.tenants.seal(world)
+        lane = verifications(world)
+        tail = pack_request(
+            RequestSection(
+                seal.seal(new.address, kind="address", owner=stem),
+                new.depth,
+                new.priority,
+                new.subject_id,
+                new.metadata,
+            )
+        )
+        names = [*keys.lane(lane), *event_keys(world, stem)]
+        digest = b""
+        if idempotency_key is not None:
+            names.append(keys.idempotency(world, _text(seal.digest("idempotency", idempotency_key.encode()))))
+            digest = seal.digest("body", body)
+        arguments: tuple[Argument, ...] = (
+            *(lane.id, stem, hour_of(stem), QUEUE_OF[new.priority], HEAD, tail, digest, self.idempotency_ms),
+            *(self.backlog.max_items, self.backlog.max_age_ms, self.bells.ring_ms, keys.WAKE_CHANNEL),
+        )
+        answer, kept_stem, sequence, ring = await self.store.run(_ACCEPT, names, arguments)
+        if answer == b"conflict":
+            raise IdempotencyConflict(IdempotencyConflict.__doc__)
+        if answer in {b"full", b"old"}:
+            raise Backlogged(Backlogged.__doc__ or "", retry_after_s=_BACKLOG_RETRY_S)
+        accepted = Accepted(kept_stem.decode(), int(sequence), repeated=kept_stem.decode() != stem)
+        return accepted, one_ring(lane, ring, b"0")
+
+    async def read(self, world: World, stem: str) -> Record | None:
+        """The record as it is stored; None when there is none, or it was erased."""
+        text = await self.store.call("GET", keys.record(world, stem))
+        return unpack(stem, text) if text else None
+
+    async def view(self, world: World, stem: str) -> Verification | None:
+        """The verification as its caller sees it; None when there is none."""
+        record = await self.read(world, stem)
+        if record is None or record.request is None:
+            return None
+        return verification_of(await self.tenants.seal(world), stem, record)
+
+    async def look(
+        self, world: World, stem: str, question: Question, normalised: str, *, policy: str, lease_ms: int
+    ) -> tuple[str, str | int]:
+        """Who answers for this address: ("mine", ""), ("busy", ms until the mark ends) or ("known", stem)."""
+        entry = await self._cache_entry(world, normalised, question.depth, policy)
+        answer, detail = await self.store.run(_LOOK, [entry], [stem, lease_ms])
+        if answer == b"busy":
+            return "busy", int(detail)
+        return answer.decode(), detail.decode()
+
+    async def commit(
+        self, world: World, verification: Verification, claim: Claim, made: Commitment, *, normalised: str | None
+    ) -> tuple[str, list[Ring]]:
+        """Verdict, event and every delivery in one write.
+
+        Answers "ok", "stale" (the claim is no longer ours), "changed" (the subscriptions are not those that were
+        matched) or "gone" (the record was erased).
+        """
+        seal = await self.tenants.seal(world)
+        stem, lane = verification.stem, verifications(world)
+        lanes = [deliveries(world, number) for number in made.targets]
+        cache = await self._cache_entry(
+            world, normalised or verification.address, verification.depth, made.verdict.policy_version
+        )
+        names = [*keys.lane(lane), keys.record(world, stem), keys.dead_verifications(world), cache]
+        for target in lanes:
+            names += keys.lane(target)
+        item = stem + encode(made.revision, 3)
+        expected = "" if made.set_revision is None else made.set_revision
+        recheck = "" if made.recheck_ms is None else made.recheck_ms
+        arguments: tuple[Argument, ...] = (
+            *(lane.id, stem, claim.token, expected, self._sections(seal, verification, made, normalised), item),
+            *(QUEUE_OF[verification.priority], made.cache_ms, self.bells.ring_ms, keys.WAKE_CHANNEL, recheck),
+            *(int(made.dead), keys.done_channel(world, stem), LATEST_CAP, len(lanes), *(target.id for target in lanes)),
+        )
+        answer, ringing = await self.store.run(_COMMIT, names, arguments)
+        return answer.decode(), rings(ringing)
+
+    def _sections(
+        self, seal: TenantSeal, verification: Verification, made: Commitment, normalised: str | None
+    ) -> bytes:
+        sealed = None
+        if normalised is not None and normalised != verification.address:
+            sealed = seal.seal(normalised, kind="normalised", owner=verification.stem)
+        verdict = VerdictSection(made.revision, made.checked_ms, made.verdict, sealed, made.email_hash, made.dead)
+        sections = pack_run(made.run) + pack_verdict(verdict)
+        if made.event is not None:
+            sections += pack_event(made.event) + pack_targets(made.revision, made.targets)
+        return sections
+
+    async def _cache_entry(self, world: World, normalised: str, depth: Depth, policy: str) -> str:
+        seal = await self.tenants.seal(world)
+        return keys.verdict_cache(
+            world, _text(seal.digest("verdict", normalised.encode(), depth.value.encode(), policy.encode()))
+        )
+
+    async def stems(self, world: World, *, after: str | None, limit: int, since_ms: int = 0) -> list[str]:
+        """The stems of records, newest first, older than `after`, made since `since_ms`."""
+        hours = await self.store.call("ZREVRANGEBYSCORE", keys.hours(world), "+inf", since_ms // 3_600_000)
+        found: list[str] = []
+        for hour in hours:
+            if after is not None and int(hour) > hour_of(after):
+                continue
+            upper = f"({after}" if after is not None else "+"
+            room = limit - len(found)
+            index = keys.hour_index(world, int(hour))
+            page = await self.store.call("ZREVRANGEBYLEX", index, upper, "-", "LIMIT", 0, room)
+            found += [stem.decode() for stem in page]
+            if len(found) >= limit:
+                break
+        return found
+
+    async def dead(self, world: World, *, after: str | None, limit: int) -> list[str]:
+        """The stems of dead verifications, newest first."""
+        upper = f"({after}" if after else "+"
+        page = await self.store.call("ZREVRANGEBYLEX", keys.dead_verifications(world), upper, "-", "LIMIT", 0, limit)
+        return [stem.decode() for stem in page]
+
+    async def erase(self, world: World, stem: str) -> bool:
+        """Removes a record with all that points at it; False when there was none. Harmless when repeated."""
+        while True:
+            text = await self.store.call("GET", keys.record(world, stem))
+            if text is None:
+                return False
+            names, arguments = await self._erasure(world, stem, unpack(stem, text))
+            checksum = sha1(text, usedforsecurity=False).hexdigest()
+            answer = await self.store.run(_ERASE, names, [*arguments[:2], checksum, *arguments[2:]])
+            if answer != b"changed":
+                return bool(answer == b"ok")
+
+    async def _erasure(self, world: World, stem: str, record: Record) -> tuple[list[str], list[Argument]]:
+        lane = verifications(world)
+        by_number: dict[int, list[str]] = {}
+        for revision, number in record.delivery_ids():
+            by_number.setdefault(number, []).append(stem + encode(revision, 3))
+        names = [*keys.lane(lane), keys.record(world, stem), keys.hour_index(world, hour_of(stem))]
+        names += [
+            keys.dead_verifications(world),
+            keys.dead_deliveries(world),
+            await self._cached_at(world, stem, record),
+        ]
+        arguments: list[Argument] = [lane.id, stem, len(by_number)]
+        for number, items in by_number.items():
+            target = deliveries(world, number)
+            names += keys.lane(target)
+            arguments += [target.id, len(items), *items]
+        dead = [item + encode(number, 4) for number, items in by_number.items() for item in items]
+        return names, [*arguments, len(dead), *dead]
+
+    async def _cached_at(self, world: World, stem: str, record: Record) -> str:
+        verdict = record.last_verdict
+        if record.request is None or verdict is None:
+            return keys.verdict_cache(world, "-")
+        view = verification_of(await self.tenants.seal(world), stem, record)
+        normalised = (view.verdict and view.verdict.normalised) or view.address
+        return await self._cache_entry(world, normalised, view.depth, verdict.verdict.policy_version)
+
+
+def verification_of(seal: TenantSeal, stem: str, record: Record) -> Verification:
+    """The verification in a record, with its address opened."""
+    request = record.request
+    assert request is not None
+    address = seal.open(request.sealed_address, kind="address", owner=stem).decode()
+    last = record.last_verdict
+    verdict = last.verdict if last else None
+    if last and verdict:
+        normalised = address
+        if last.sealed_normalised is not None:
+            normalised = seal.open(last.sealed_normalised, kind="normalised", owner=stem).decode()
+        verdict = replace(verdict, normalised=normalised)
+    return Verification(
+        stem=stem,
+        sequence=record.sequence,
+        address=address,
+        depth=request.depth,
+        priority=request.priority,
+        subject_id=request.subject_id,
+        metadata=request.metadata,
+        created_ms=time_ms(stem),
+        revision=last.revision if last else 0,
+        verdict=verdict,
+        checked_ms=last.checked_ms if last else None,
+        email_hash=last.email_hash if last else None,
+        runs=tuple(record.runs),
+        dead=last.dead if last else False,
+    )
+
+
+def _text(digest: bytes) -> str:
+    """22 characters that are safe in a key name."""
+    return urlsafe_b64encode(digest).rstrip(b"=").decode()
