@@ -1,0 +1,145 @@
+"""Verifies what a sender signed, as Standard Webhooks 1.0 writes it. Bytes in, message out; no I/O.
+
+The signed content is `webhook-id.webhook-timestamp.body`, over the bytes as they came. An id holds no full stop, so
+that this splits in one way only. Nothing that a sender can write ends in anything but `SignatureError` or
+`MessageError`.
+"""
+
+import base64
+import binascii
+import hmac
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from vouchpost.errors import (
+    BodyTooLargeError,
+    ConfigurationError,
+    DuplicateHeaderError,
+    MalformedHeaderError,
+    MissingHeaderError,
+    NoMatchingSignatureError,
+    SecretError,
+    TimestampError,
+)
+from vouchpost.message import Message, message_of
+
+ID_HEADER: Final = "webhook-id"
+TIMESTAMP_HEADER: Final = "webhook-timestamp"
+SIGNATURE_HEADER: Final = "webhook-signature"
+
+MAX_SIGNATURES: Final = 16
+MAX_SIGNATURE_HEADER: Final = 4096
+MAX_SECRETS: Final = 2  # the current one and the retiring one; more would be a third chance to guess
+MAX_TOLERANCE_S: Final = 3600
+DEFAULT_TOLERANCE_S: Final = 300
+DEFAULT_BODY_LIMIT: Final = 64 * 1024  # an event is well under 20 kB
+
+Headers = Mapping[str, str] | Iterable[tuple[str, str]]
+"""Either a mapping or pairs. Pairs show duplicates; names are compared without case."""
+
+_NAMES: Final = frozenset({ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER})
+_is_id: Final = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
+_is_timestamp: Final = re.compile(r"[0-9]{10}").fullmatch
+
+
+class Verifier:
+    """Holds the signing secrets of one subscription; `verify` is the only way to get a message."""
+
+    def __init__(
+        self,
+        secrets: str | Sequence[str],
+        *,
+        tolerance_s: int = DEFAULT_TOLERANCE_S,
+        body_limit: int = DEFAULT_BODY_LIMIT,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        texts = [secrets] if isinstance(secrets, str) else list(secrets)
+        if not 1 <= len(texts) <= MAX_SECRETS:
+            raise SecretError(f"a receiver has one signing secret, or {MAX_SECRETS} while rotating")
+        if not 1 <= tolerance_s <= MAX_TOLERANCE_S:
+            raise ConfigurationError(f"the tolerance is between 1 and {MAX_TOLERANCE_S} seconds")
+        self._macs = [hmac.new(_key(text), digestmod="sha256") for text in texts]
+        self.tolerance_s = tolerance_s
+        self.body_limit = body_limit
+        self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"Verifier(<{len(self._macs)} secrets>, tolerance_s={self.tolerance_s})"
+
+    def verify(self, *, headers: Headers, body: bytes) -> Message:
+        """The message, if and only if one of the secrets signed these bytes within the tolerance."""
+        event_id, attempted_s = self.authenticate(headers=headers, body=body)
+        return message_of(event_id=event_id, attempted_s=attempted_s, body=body)
+
+    def authenticate(self, *, headers: Headers, body: bytes) -> tuple[str, int]:
+        """The id and timestamp, once the signature matched. For bodies that are not events: `verify` reads events."""
+        event_id, timestamp, signatures = _three(headers)
+        if not _is_id(event_id):
+            raise MalformedHeaderError(reason="malformed_id", detail="webhook-id is 1 to 64 of A-Z a-z 0-9 _ -")
+        self._check_time(timestamp)
+        candidates = _candidates(signatures)
+        if len(body) > self.body_limit:
+            raise BodyTooLargeError
+        content = b"%b.%b.%b" % (event_id.encode(), timestamp.encode(), body)
+        if not self._any_match(candidates, content):
+            raise NoMatchingSignatureError
+        return event_id, int(timestamp)
+
+    def _check_time(self, timestamp: str) -> None:
+        if not _is_timestamp(timestamp):
+            raise MalformedHeaderError(reason="malformed_timestamp", detail="webhook-timestamp is ten digits")
+        off_by_s = int(timestamp) - self._clock()
+        if off_by_s < -self.tolerance_s:
+            raise TimestampError(reason="timestamp_too_old", off_by_s=off_by_s)
+        if off_by_s > self.tolerance_s:
+            raise TimestampError(reason="timestamp_too_new", off_by_s=off_by_s)
+
+    def _any_match(self, candidates: list[bytes], content: bytes) -> bool:
+        """Compares text with text: only the canonical base64 of the right 32 bytes is equal to it."""
+        for prepared in self._macs:
+            mac = prepared.copy()
+            mac.update(content)
+            expected = base64.b64encode(mac.digest())
+            for candidate in candidates:
+                if hmac.compare_digest(candidate, expected):
+                    return True
+        return False
+
+
+def _three(headers: Headers) -> tuple[str, str, str]:
+    """The three headers, each exactly once."""
+    found: dict[str, str] = {}
+    for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+        lowered = name.lower()
+        if lowered in _NAMES:
+            if lowered in found:
+                raise DuplicateHeaderError(f"{lowered} is there twice")
+            found[lowered] = value
+    for name in (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER):
+        if not found.get(name):
+            raise MissingHeaderError(f"{name} is missing")
+    return found[ID_HEADER], found[TIMESTAMP_HEADER], found[SIGNATURE_HEADER]
+
+
+def _candidates(header: str) -> list[bytes]:
+    """The `v1` entries. What is malformed, or of another version, is passed over and hides no good entry."""
+    if len(header) > MAX_SIGNATURE_HEADER:
+        raise MalformedHeaderError(reason="signature_header_too_large", detail="webhook-signature is at most 4 KiB")
+    entries = [entry for entry in header.split(" ") if entry]
+    if len(entries) > MAX_SIGNATURES:
+        raise MalformedHeaderError(reason="too_many_signatures", detail=f"at most {MAX_SIGNATURES} signatures")
+    return [entry[3:].encode() for entry in entries if entry.startswith("v1,") and entry.isascii()]
+
+
+def _key(text: str) -> bytes:
+    """The bytes of a secret. Strict: what another library would read in another way is refused at start."""
+    encoded = text.removeprefix("whsec_")
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        raise SecretError from None  # the cause would hold the text
+    if encoded == text or base64.b64encode(key).decode() != encoded or not 24 <= len(key) <= 64:
+        raise SecretError
+    return key

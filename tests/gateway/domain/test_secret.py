@@ -1,0 +1,73 @@
+"""Signing secrets: what is one, how it is shown, and how it is replaced."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vouchpost_gateway.domain.secret import MAX_LIVE, MalformedSecretError, SigningSecret, parse_secret, rotate
+
+NOW_MS = 1_795_341_600_000
+OVERLAP_MS = 86_400_000
+
+
+def test_the_secret_of_the_reference_vector_is_24_bytes() -> None:
+    key = parse_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+
+    assert key.hex() == "31f290f6bf06298aab4f08d43c3f082cf648a362da2da4b0"
+
+
+@given(st.binary(min_size=24, max_size=64))
+def test_a_secret_is_shown_as_it_is_read(key: bytes) -> None:
+    assert parse_secret(SigningSecret(key).text) == key
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("whsec_", id="prefix alone"),
+        pytest.param("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", id="no prefix"),
+        pytest.param("whsec_" + base64.b64encode(bytes(23)).decode(), id="23 bytes"),
+        pytest.param("whsec_" + base64.b64encode(bytes(65)).decode(), id="65 bytes"),
+        pytest.param("whsec_" + "!" * 32, id="not base64"),
+        pytest.param("whsec_" + "A" * 31, id="no padding"),
+        pytest.param("whsec_" + "é" * 32, id="not ASCII"),
+    ],
+)
+def test_what_is_no_secret_is_refused_without_showing_it(text: str) -> None:
+    with pytest.raises(MalformedSecretError) as refused:
+        parse_secret(text)
+
+    assert len(text) < 10 or text not in str(refused.value)
+
+
+def test_a_secret_never_shows_in_a_representation() -> None:
+    secret = SigningSecret(b"k" * 24)
+
+    assert secret.text not in repr(secret)
+    assert "kkkk" not in repr(secret)
+
+
+def test_the_old_secret_signs_until_its_overlap_ends() -> None:
+    new, old = rotate((SigningSecret(b"a" * 24),), new_key=b"b" * 24, now_ms=NOW_MS, overlap_ms=OVERLAP_MS)
+
+    assert (new.key, new.retires_ms) == (b"b" * 24, None)
+    assert old.signs_at(NOW_MS + OVERLAP_MS - 1)
+    assert not old.signs_at(NOW_MS + OVERLAP_MS)
+
+
+def test_rotating_twice_leaves_two_live_secrets() -> None:
+    secrets: tuple[SigningSecret, ...] = (SigningSecret(b"a" * 24),)
+    for letter in (b"b", b"c"):
+        secrets = rotate(secrets, new_key=letter * 24, now_ms=NOW_MS, overlap_ms=OVERLAP_MS)
+
+    assert [secret.key[:1] for secret in secrets] == [b"c", b"b"]
+    assert len(secrets) <= MAX_LIVE
+
+
+def test_without_an_overlap_the_old_secret_ends_at_once() -> None:
+    secrets = rotate((SigningSecret(b"a" * 24),), new_key=b"b" * 24, now_ms=NOW_MS, overlap_ms=0)
+
+    assert secrets == (SigningSecret(b"b" * 24),)
