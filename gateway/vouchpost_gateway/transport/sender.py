@@ -5,6 +5,7 @@ Whatever a subscriber answers, and however slowly, ends in an `Answer` within th
 
 import asyncio
 import re
+import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -17,10 +18,12 @@ from yarl import URL
 from vouchpost_gateway.domain.address import Network
 from vouchpost_gateway.domain.outcome import Answer, Failure
 from vouchpost_gateway.transport.address_guard import AddressGuard, AddressRefusedError, Reach
+from vouchpost_gateway.transport.names import Names, SystemNames
 
 MAX_BODY_BYTES = 16 * 1024
 MAX_EXCERPT_BYTES = 512
 MAX_RETRY_AFTER_CHARACTERS = 64
+MAX_ADDRESSES = 8
 DRAIN_S = 1.0
 # Servers close idle connections after 5 s at the earliest; staying below it keeps a request from crossing that close.
 KEEP_ALIVE_S = 3.0
@@ -34,17 +37,22 @@ _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u20
 class GuardedResolver(AbstractResolver):
     """One lookup for each connection, refused whole when any of its answers is."""
 
-    def __init__(self, names: AbstractResolver, guard: AddressGuard) -> None:
+    def __init__(self, names: Names, guard: AddressGuard) -> None:
         self._names = names
         self._guard = guard
 
-    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
-        found = await self._names.resolve(host, port, family)  # type: ignore[arg-type]
-        self._guard.check_all((each["host"] for each in found), port)
-        return found
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: int = 0,  # noqa: ARG002 - every family is asked for
+    ) -> list[ResolveResult]:
+        found = await self._names.addresses(host)
+        self._guard.check_all(found, port)
+        return [_resolved(host, address, port) for address in found[:MAX_ADDRESSES]]
 
     async def close(self) -> None:
-        await self._names.close()
+        """Nothing is held open."""
 
 
 class Sender:
@@ -65,11 +73,11 @@ class Sender:
         connections: int,
         allow_networks: tuple[Network, ...] = (),
         closed_ports: frozenset[int] = frozenset(),
-        names: AbstractResolver | None = None,
+        names: Names | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> Self:
         """`connections` is how many may be open at once: not fewer than the posts in flight, or they would queue."""
-        names = names or aiohttp.ThreadedResolver()
+        names = names or SystemNames()
         tls = tls or ssl.create_default_context()
 
         def session(reach: Reach) -> aiohttp.ClientSession:
@@ -142,7 +150,7 @@ async def _drain(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _session(
-    guard: AddressGuard, *, names: AbstractResolver, tls: ssl.SSLContext, connections: int, timeout_s: float
+    guard: AddressGuard, *, names: Names, tls: ssl.SSLContext, connections: int, timeout_s: float
 ) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         ssl=tls,
@@ -160,6 +168,13 @@ def _session(
         auto_decompress=False,
         trust_env=False,
         read_bufsize=MAX_BODY_BYTES,
+    )
+
+
+def _resolved(host: str, address: str, port: int) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return ResolveResult(
+        hostname=host, host=address, port=port, family=family, proto=0, flags=int(socket.AI_NUMERICHOST)
     )
 
 

@@ -1,4 +1,4 @@
-# ruff: noqa: RUF001, RUF003 - look-alike characters are the input here
+# ruff: noqa: RUF001 - look-alike characters are the input here
 
 import ipaddress
 import re

@@ -5,6 +5,9 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import cast
+
+from dnslib import AAAA, QTYPE, RCODE, RR, A, DNSRecord  # type: ignore[import-untyped]  # ships no types
 
 Reply = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -34,7 +37,9 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def serving(reply: bytes | Reply, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Served]:
+async def serving(
+    reply: bytes | Reply, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[Served]:
     """A server that gives every request the same bytes, or hands the connection to `reply` after reading one."""
     served = Served()
     tasks: set[asyncio.Task[None]] = set()
@@ -59,7 +64,7 @@ async def serving(reply: bytes | Reply, *, tls: ssl.SSLContext | None = None) ->
         writer.close()
         tasks.discard(task)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(serve, host, port, ssl=tls)
     served.port = server.sockets[0].getsockname()[1]
     try:
         yield served
@@ -68,3 +73,60 @@ async def serving(reply: bytes | Reply, *, tls: ssl.SSLContext | None = None) ->
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+Zone = Callable[[str, int], list[str] | None]
+
+
+class NameServer(asyncio.DatagramProtocol):
+    """A DNS server over UDP. `zone` gives the addresses of a name at its n-th lookup, or None for NXDOMAIN.
+
+    A and AAAA questions for one name are one lookup, counted by their A; a silent server answers nothing.
+    """
+
+    def __init__(self, zone: Zone, *, silent: bool = False) -> None:
+        self.lookups: list[str] = []
+        self.port = 0
+        self._zone = zone
+        self._silent = silent
+        self._transport: asyncio.DatagramTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+        self.port = transport.get_extra_info("sockname")[1]
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        question = DNSRecord.parse(data)
+        name = str(question.q.qname).rstrip(".")
+        if question.q.qtype == QTYPE.A:
+            self.lookups.append(name)
+        if self._silent:
+            return
+        addresses = self._zone(name, max(self.lookups.count(name), 1))
+        assert self._transport is not None
+        self._transport.sendto(_reply(question, addresses).pack(), addr)
+
+
+def _reply(question: DNSRecord, addresses: list[str] | None) -> DNSRecord:
+    reply = question.reply()
+    if addresses is None:
+        reply.header.rcode = RCODE.NXDOMAIN
+    for address in addresses or []:
+        kind = QTYPE.AAAA if ":" in address else QTYPE.A
+        if kind == question.q.qtype:
+            data = AAAA(address) if kind == QTYPE.AAAA else A(address)
+            reply.add_answer(RR(question.q.qname, kind, rdata=data, ttl=0))
+    return reply
+
+
+@contextlib.asynccontextmanager
+async def naming(zone: Zone, *, silent: bool = False) -> AsyncIterator[NameServer]:
+    """A name server on loopback for as long as the block runs."""
+    loop = asyncio.get_running_loop()
+    transport, server = await loop.create_datagram_endpoint(
+        lambda: NameServer(zone, silent=silent), local_addr=("127.0.0.1", 0)
+    )
+    try:
+        yield server
+    finally:
+        transport.close()
