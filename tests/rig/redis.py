@@ -42,11 +42,11 @@ def redis_child(home: Path, *, port: int | None = None, maxmemory: str = "0", se
     command = [server or server_path()]
     for name, value in options.items():
         command += [f"--{name}", value]
-    return Child("redis", command, home / "redis.log", env={"VOUCHPOST_RIG_PORT": str(at)})
+    return Child("redis", command, home / "redis.log", env={"RIG_PORT": str(at)})
 
 
 def port_of(child: Child) -> int:
-    return int(child.env["VOUCHPOST_RIG_PORT"])
+    return int(child.env["RIG_PORT"])
 
 
 def connect(port: int, *, timeout_s: float = 3) -> redis.Redis:

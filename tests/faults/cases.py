@@ -1,0 +1,228 @@
+"""The faults, each a short story: what breaks, when, and when it is whole again."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import cast
+
+from tests.faults.proxy import Mode
+from tests.faults.scene import LEASE_S, wait_until
+from tests.faults.trial import Case, Trial
+
+_BELLS = ("arq:*", "*bells*")
+
+
+def api_killed_between_commit_and_answer(trial: Trial) -> None:
+    """Redis does what it is told, but its answers are held back; so the API has committed and cannot say so."""
+    trial.pause(1, 2)
+    scene = trial.scene
+    with scene.keeper.leaving_alone("api-1", "api-2"):
+        scene.redis_proxy.mode = Mode.HOLD_REPLIES
+        trial.pause(0.3, 0.5)
+        trial.strike()
+        for name in ("api-1", "api-2"):
+            scene.children[name].kill()
+        scene.redis_proxy.mode = Mode.PASS
+        scene.redis_proxy.reset()
+        for name in ("api-1", "api-2"):
+            scene.start(name)
+    trial.heal()
+
+
+def api_killed(trial: Trial) -> None:
+    _kill_and_start(trial, "api-1", down_s=0.5)
+
+
+def verify_worker_killed(trial: Trial) -> None:
+    """While checks wait for the name server."""
+    _kill_and_start(trial, "verify-1", "verify-2", down_s=0.2)
+
+
+def deliver_worker_killed(trial: Trial) -> None:
+    """While the subscriber holds pushes that it has applied and not yet answered."""
+    _when_subscriber_holds(trial, 4)
+    _kill_and_start(trial, "deliver-1", "deliver-2", down_s=0.2)
+
+
+def redis_killed(trial: Trial) -> None:
+    _kill_and_start(trial, "redis", down_s=1.0)
+
+
+def redis_frozen(trial: Trial) -> None:
+    trial.pause(1, 2)
+    trial.strike()
+    trial.scene.children["redis"].freeze()
+    time.sleep(4)
+    trial.scene.children["redis"].thaw()
+    trial.heal()
+
+
+def rolling_restart(trial: Trial) -> None:
+    """SIGTERM to every process of the gateway, one after the other, as a deployment does."""
+    trial.pause(0.5, 1)
+    trial.strike()
+    for name, child in trial.scene.children.items():
+        if name.startswith(("api", "verify", "deliver")):
+            with trial.scene.keeper.leaving_alone(name):
+                took = child.stop(limit_s=25)
+                trial.notes["slowest stop s"] = round(max(trial.notes.get("slowest stop s", 0), took), 1)
+                trial.scene.start(name)
+    trial.heal()
+
+
+def bells_lost(trial: Trial) -> None:
+    """Everything that arq holds in Redis vanishes again and again."""
+    trial.pause(0.5, 1)
+    trial.strike()
+    for _ in range(12):
+        trial.notes["keys deleted"] = trial.notes.get("keys deleted", 0) + _delete_bells(trial)
+        time.sleep(0.3)
+    trial.heal()
+
+
+def worker_frozen_past_its_lease(trial: Trial) -> None:
+    """It wakes up believing that it still holds what others have long finished."""
+    _when_subscriber_holds(trial, 4)
+    trial.strike()
+    frozen = [trial.scene.children[name] for name in ("deliver-1", "verify-1")]
+    for child in frozen:
+        child.freeze()
+    time.sleep(LEASE_S + 1.5)
+    for child in frozen:
+        child.thaw()
+    trial.heal()
+
+
+def redis_full(trial: Trial) -> None:
+    """No memory for anything new: what was promised is still finished, what is asked is refused with a date."""
+    trial.pause(1, 2)
+    trial.strike()
+    with trial.scene.redis() as client:
+        used = cast("dict[str, int]", client.info("memory"))["used_memory"]
+        client.config_set("maxmemory", max(1, used - 100_000))
+        time.sleep(3)
+        client.config_set("maxmemory", 0)
+    trial.notes["refused"] = trial.caller.asked.answers[503]
+    trial.notes["refused without Retry-After"] = trial.caller.asked.refusals_without_retry_after
+    trial.heal()
+
+
+def redis_slow(trial: Trial) -> None:
+    trial.pause(0.5, 1)
+    trial.strike()
+    trial.scene.redis_proxy.latency_s = 0.2
+    trial.scene.redis_proxy.mode = Mode.SLOW
+    time.sleep(4)
+    trial.scene.redis_proxy.mode = Mode.PASS
+    trial.heal()
+
+
+def redis_connections_reset(trial: Trial) -> None:
+    trial.pause(0.5, 1)
+    trial.strike()
+    for _ in range(10):
+        ended = trial.scene.redis_proxy.reset()
+        trial.notes["connections reset"] = trial.notes.get("connections reset", 0) + ended
+        trial.pause(0.1, 0.5)
+    trial.heal()
+
+
+def subscriber_resets(trial: Trial) -> None:
+    trial.pause(0.5, 1)
+    trial.strike()
+    for _ in range(10):
+        trial.scene.subscriber_proxy.reset()
+        trial.pause(0.1, 0.5)
+    trial.heal()
+
+
+def subscriber_down(trial: Trial) -> None:
+    trial.pause(0.5, 1)
+    trial.strike()
+    trial.scene.subscriber_proxy.mode = Mode.REFUSE
+    trial.scene.subscriber_proxy.reset()
+    time.sleep(3)
+    trial.scene.subscriber_proxy.mode = Mode.PASS
+    trial.heal()
+
+
+def subscriber_killed(trial: Trial) -> None:
+    """Between the kit's verification and its commit, or after it, as it happens."""
+    _when_subscriber_holds(trial, 2)
+    _kill_and_start(trial, "subscriber", down_s=0.5)
+
+
+def monkey(trial: Trial) -> None:
+    """Kills, freezes or ends one process after the other, whatever it is doing."""
+    trial.strike()
+    names = sorted(trial.scene.children)
+    for _ in range(8):
+        name = trial.chance.choice(names)
+        child = trial.scene.children[name]
+        with trial.scene.keeper.leaving_alone(name):
+            if trial.chance.random() < 0.3:
+                child.freeze()
+                trial.pause(0.5, 3)
+                child.thaw()
+            else:
+                child.kill()
+                trial.pause(0, 1)
+                trial.scene.start(name)
+        trial.pause(0.3, 1.5)
+    trial.heal()
+
+
+def redis_empty(trial: Trial) -> None:
+    """Redis comes back without its data. What it held is gone and said to be; what comes after must be served."""
+    scene = trial.scene
+    with scene.keeper.leaving_alone("redis"):
+        scene.children["redis"].kill()
+        for path in Path(scene.home / "redis").iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        scene.start("redis")
+    trial.notes["noticed"] = float(wait_until(lambda: not scene.product.is_ready(), limit_s=10))
+
+
+def _delete_bells(trial: Trial) -> int:
+    with trial.scene.redis() as client:
+        keys = [key for pattern in _BELLS for key in client.scan_iter(pattern, count=1000)]
+        return cast("int", client.delete(*keys)) if keys else 0
+
+
+def _kill_and_start(trial: Trial, *names: str, down_s: float) -> None:
+    trial.pause(0.5, 2)
+    with trial.scene.keeper.leaving_alone(*names):
+        trial.strike()
+        for name in names:
+            trial.scene.children[name].kill()
+        time.sleep(down_s)
+        for name in names:
+            trial.scene.start(name)
+    trial.heal()
+
+
+def _when_subscriber_holds(trial: Trial, pushes: int) -> None:
+    wait_until(lambda: trial.scene.evidence.unanswered() >= pushes, limit_s=10)
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case("api_killed_between_commit_and_answer", api_killed_between_commit_and_answer, needs_replay=True),
+        Case("api_killed", api_killed),
+        Case("verify_worker_killed", verify_worker_killed),
+        Case("deliver_worker_killed", deliver_worker_killed, needs_redelivery=True),
+        Case("redis_killed", redis_killed),
+        Case("redis_frozen", redis_frozen, load_s=8),
+        Case("rolling_restart", rolling_restart, load_s=8),
+        Case("bells_lost", bells_lost),
+        Case("worker_frozen_past_its_lease", worker_frozen_past_its_lease, needs_redelivery=True, load_s=11),
+        Case("redis_full", redis_full, load_s=8),
+        Case("redis_slow", redis_slow, load_s=8),
+        Case("redis_connections_reset", redis_connections_reset),
+        Case("subscriber_resets", subscriber_resets),
+        Case("subscriber_down", subscriber_down, needs_redelivery=False),
+        Case("subscriber_killed", subscriber_killed),
+        Case("monkey", monkey, load_s=25, recovery_limit_s=30),
+    )
+}

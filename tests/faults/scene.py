@@ -1,0 +1,158 @@
+"""Everything that a fault needs to break: Redis behind a proxy, two APIs, two workers of each role, a subscriber."""
+
+import base64
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import redis
+
+from tests.faults.evidence import Evidence
+from tests.faults.keeper import Keeper
+from tests.faults.oracle import Whereabouts
+from tests.faults.proxy import FaultProxy
+from tests.rig.dns import SlowDns
+from tests.rig.processes import Child, answers, free_port
+from tests.rig.product import Product, Tenant
+from tests.rig.redis import connect, pings, port_of, redis_child
+
+# Shorter limits make shorter leases (6 s here), and those shorter runs; their order is that of the defaults.
+_SETTINGS = {
+    "PUSH_TIMEOUT_S": "1",
+    "DNS_TIMEOUT_S": "0.5",
+    "DELIVERY_SCHEDULE_S": "0,0.5,0.5,1,1,1,1,2,2,2,2,2,2,2,2,2,2,2,2,2",
+}
+LEASE_S = 6.5
+DNS_DELAY_S = 0.1
+_PAIR = (1, 2)
+
+
+@dataclass
+class Scene:
+    """A running gateway. Children: redis, subscriber, api-1 and api-2, and as many workers of each role."""
+
+    home: Path
+    product: Product
+    redis_proxy: FaultProxy
+    subscriber_proxy: FaultProxy
+    children: dict[str, Child]
+    keeper: Keeper
+    evidence: Evidence
+    secret: str
+    tenant: Tenant
+
+    @property
+    def api_ports(self) -> list[int]:
+        return [int(self.children[f"api-{number}"].env["VOUCHPOST_API_PORT"]) for number in _PAIR]
+
+    def redis(self) -> redis.Redis:
+        return connect(port_of(self.children["redis"]))
+
+    def start(self, name: str) -> None:
+        """Starts a child and returns once it is ready to serve."""
+        self.children[name].start()
+        self.wait_ready(name)
+
+    def wait_ready(self, name: str) -> None:
+        child = self.children[name]
+        if name == "redis":
+            child.wait_until(lambda: pings(port_of(child)))
+        elif name.startswith("api"):
+            child.wait_until(lambda: self.product.is_ready(int(child.env["VOUCHPOST_API_PORT"])))
+        elif name == "subscriber":
+            child.wait_until(lambda: answers(int(child.env["SUBSCRIBER_PORT"])))
+
+    def sign_up(self, name: str) -> None:
+        """From here on the scene is about a new tenant with one subscription, whose secret the subscriber knows."""
+        self.tenant = Tenant(self.product.url, self.product.create_key(name))
+        self.tenant.subscribe(f"http://127.0.0.1:{self.subscriber_proxy.port}/events", secret=self.secret)
+
+    def where_is(self, stem: str) -> Whereabouts:
+        """The API's own word on a promised verification that was not applied."""
+        answer = self.tenant.get(f"/v1/verifications/vrf_{stem}0000000")
+        if answer.status_code == 404:
+            return Whereabouts.NOWHERE
+        dead = self.tenant.get("/v1/dead-letters?limit=100")
+        if dead.status_code == 200 and stem in dead.text:
+            return Whereabouts.DEAD_LETTER
+        return Whereabouts.PENDING
+
+
+@contextmanager
+def opened(*, settings: Mapping[str, str] | None = None, subscriber_delay_s: float = 0.3) -> Iterator[Scene]:
+    """A scene with everything started and ready; everything is ended with it."""
+    with tempfile.TemporaryDirectory(prefix="vouchpost-faults-") as place:
+        home = Path(place)
+        redis_server = redis_child(home)
+        dns = SlowDns(delay_s=DNS_DELAY_S)
+        redis_proxy = FaultProxy(port_of(redis_server))
+        subscriber = _subscriber(home, secret := new_secret(), delay_s=subscriber_delay_s)
+        subscriber_proxy = FaultProxy(int(subscriber.env["SUBSCRIBER_PORT"]))
+        changed = {**_SETTINGS, "SANDBOX_DNS": f"127.0.0.1:{dns.port}", **(settings or {})}
+        product = Product(home, f"redis://127.0.0.1:{port_of(redis_server)}/0", changed)
+        children = _children(product, redis_server, subscriber, redis_proxy)
+        keeper = Keeper(children)
+        scene = Scene(
+            home, product, redis_proxy, subscriber_proxy, children, keeper, Evidence(home), secret, Tenant("", "")
+        )
+        try:
+            _start(scene)
+            yield scene
+        finally:
+            keeper.finish()
+            for child in reversed(children.values()):
+                child.thaw()
+                child.kill()
+            for part in (redis_proxy, subscriber_proxy, dns):
+                part.close()
+
+
+def wait_until(holds: Callable[[], bool], *, limit_s: float) -> bool:
+    """Whether it held before the time was over."""
+    deadline = time.monotonic() + limit_s
+    while not holds():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def new_secret() -> str:
+    return "whsec_" + base64.b64encode(os.urandom(32)).decode()
+
+
+def _children(product: Product, redis_server: Child, subscriber: Child, proxy: FaultProxy) -> dict[str, Child]:
+    """The APIs reach Redis through the proxy, so that one can be cut off from the answers of what it does."""
+    proxied = f"redis://127.0.0.1:{proxy.port}/0"
+    ports = {1: product.api_port, 2: free_port()}
+    apis = [product.api(number=number, port=ports[number], ledger_url=proxied) for number in _PAIR]
+    workers = [product.worker(role, number=number) for role in ("verify", "deliver") for number in _PAIR]
+    return {child.name: child for child in [redis_server, subscriber, *apis, *workers]}
+
+
+def _subscriber(home: Path, secret: str, *, delay_s: float) -> Child:
+    env = {
+        "SUBSCRIBER_HOME": str(home),
+        "SUBSCRIBER_PORT": str(free_port()),
+        "SUBSCRIBER_SECRET": secret,
+        "SUBSCRIBER_DELAY_S": str(delay_s),
+    }
+    return Child("subscriber", [sys.executable, "-m", "tests.faults.subscriber"], home / "subscriber.log", env=env)
+
+
+def _start(scene: Scene) -> None:
+    scene.start("redis")
+    for name in ("subscriber", "api-1", "api-2"):
+        scene.children[name].start()
+    for name in ("subscriber", "api-1", "api-2"):
+        scene.wait_ready(name)
+    scene.sign_up("acme")
+    for name, child in scene.children.items():
+        if name.startswith(("verify", "deliver")):
+            child.start()
+    scene.keeper.start()
