@@ -56,13 +56,17 @@ class Ring:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An item leased to us. `claims` counts the leases in a row that ended without a settlement."""
+    """An item leased to us. `claims` counts the leases in a row that ended without a settlement.
+
+    A delivery brings its progress so far, a recovery its bookmark.
+    """
 
     item: str
     token: int
     claims: int
     queue: int
-    state: bytes
+    progress: DeliveryProgress | None = None
+    bookmark: bytes = b""
 
 
 class SettlementKind(StrEnum):
@@ -99,8 +103,9 @@ class LaneNews:
 
 
 class NextStep(StrEnum):
-    GO = "go"
-    LINGER = "linger"
+    """Hold the lane, to be woken when work is added; or end the slice, ringing for what is left."""
+
+    HOLD = "hold"
     END = "end"
 
 

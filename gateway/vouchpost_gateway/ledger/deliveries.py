@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from vouchpost_gateway.domain.delivery import Delivery, DeliveryProgress, DeliveryState
 from vouchpost_gateway.domain.errors import NotFound
+from vouchpost_gateway.domain.event import Event
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, decode, encode
 from vouchpost_gateway.domain.lane import Ring, deliveries
 from vouchpost_gateway.domain.world import World
@@ -29,6 +30,23 @@ class DeliveryRecords:
     async def record(self, world: World, stem: str) -> Record | None:
         text = await self.store.call("GET", keys.record(world, stem))
         return unpack(stem, text) if text else None
+
+    async def event(self, world: World, ref: EventRef) -> Event | None:
+        """The event with its stored bytes; None when it is no longer kept."""
+        record = await self.record(world, ref.stem)
+        return record.events.get(ref.revision) if record else None
+
+    async def events_of(self, world: World, stem: str) -> list[tuple[Event, dict[int, DeliveryState]]]:
+        """The events of a record, oldest first, and how the delivery of each to each subscription stands."""
+        record = await self.record(world, stem)
+        if record is None:
+            return []
+        found = []
+        for revision, event in sorted(record.events.items()):
+            states = dict.fromkeys(record.targets.get(revision, []), DeliveryState.PENDING)
+            ended = {number: d.state for (r, number), d in record.deliveries.items() if r == revision}
+            found.append((event, states | ended))
+        return found
 
     async def get(self, world: World, ref: DeliveryRef) -> Delivery:
         """The delivery; NotFound when its event never went to that subscription, or is no longer kept."""

@@ -1,7 +1,7 @@
 """Lanes: due work by due time, claimed under a lease with a fencing token, settled, and rung for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from vouchpost_gateway.domain.ids import EventRef, encode
 from vouchpost_gateway.domain.lane import (
@@ -19,7 +19,7 @@ from vouchpost_gateway.domain.lane import (
 )
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.connection import Argument, Reply
-from vouchpost_gateway.ledger.record import pack_delivery, pack_delivery_state, pack_run
+from vouchpost_gateway.ledger.record import pack_delivery, pack_delivery_state, pack_run, unpack_delivery_state
 from vouchpost_gateway.ledger.scripts import load
 from vouchpost_gateway.ledger.store import Store
 
@@ -55,7 +55,7 @@ class Lanes:
         want: int = 0,
         settlements: Sequence[Settlement] = (),
         news: LaneNews = _NO_NEWS,
-        next_step: NextStep = NextStep.GO,
+        next_step: NextStep = NextStep.HOLD,
     ) -> Turn:
         """Settles and claims in one write. Generation 0 only settles. A repeat settles nothing twice."""
         dead = keys.dead_deliveries(lane.world)
@@ -155,10 +155,7 @@ def one_ring(lane: Lane, generation: bytes, slow: bytes) -> list[Ring]:
 
 def _turn(lane: Lane, reply: Reply) -> Turn:
     seconds, micros, ring, slow, due, bell, failing_since, failures, slowdowns, answers, flat = reply
-    claims = tuple(
-        Claim(flat[at].decode(), int(flat[at + 1]), int(flat[at + 2]), int(flat[at + 3]), flat[at + 4])
-        for at in range(0, len(flat), _CLAIM_FIELDS)
-    )
+    claims = tuple(_claim(lane, flat[at : at + _CLAIM_FIELDS]) for at in range(0, len(flat), _CLAIM_FIELDS))
     return Turn(
         now_ms=int(seconds) * 1000 + int(micros) // 1000,
         rings=(Ring(lane.id, int(ring), slow == b"1"),) if ring else (),
@@ -171,3 +168,11 @@ def _turn(lane: Lane, reply: Reply) -> Turn:
         answers=tuple(answer.decode() for answer in answers),
         claims=claims,
     )
+
+
+def _claim(lane: Lane, fields: Reply) -> Claim:
+    item, token, claims, queue, state = fields
+    claim = Claim(item.decode(), int(token), claims, queue)
+    if lane.kind is LaneKind.DELIVERIES:
+        return replace(claim, progress=unpack_delivery_state(state))
+    return replace(claim, bookmark=state)

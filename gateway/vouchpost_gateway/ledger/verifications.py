@@ -1,21 +1,18 @@
 """Verifications: accepted, read, committed, listed and erased."""
 
 from base64 import urlsafe_b64encode
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha1
 
+from vouchpost_gateway.domain.commitment import Commitment
 from vouchpost_gateway.domain.errors import Backlogged, IdempotencyConflict
-from vouchpost_gateway.domain.event import Event
 from vouchpost_gateway.domain.ids import encode, time_ms
 from vouchpost_gateway.domain.lane import QUEUE_OF, Claim, Ring, deliveries, verifications
 from vouchpost_gateway.domain.verification import (
     Accepted,
-    CheckRun,
     Depth,
     NewVerification,
     Question,
-    Verdict,
     Verification,
 )
 from vouchpost_gateway.domain.world import World
@@ -53,26 +50,6 @@ class Backlog:
 
     max_items: int = 100_000
     max_age_ms: int = 600_000
-
-
-@dataclass(frozen=True, slots=True)
-class Commitment:
-    """All of one verdict that must be stored together.
-
-    `event` is None when a recheck changed nothing. `cache_ms` is how long the verdict may answer for others.
-    """
-
-    run: CheckRun
-    verdict: Verdict
-    revision: int
-    checked_ms: int
-    email_hash: str
-    event: Event | None
-    targets: Sequence[int]
-    set_revision: int | None
-    cache_ms: int
-    recheck_ms: int | None
-    dead: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +106,11 @@ class VerificationRecords:
             return None
         return verification_of(await self.tenants.seal(world), stem, record)
 
+    async def address(self, world: World, stem: str) -> str | None:
+        """The address that was asked about, for subscriptions that asked to be told it."""
+        verification = await self.view(world, stem)
+        return verification.address if verification else None
+
     async def look(
         self, world: World, stem: str, question: Question, normalised: str, *, policy: str, lease_ms: int
     ) -> tuple[str, str | int]:
@@ -166,6 +148,10 @@ class VerificationRecords:
         )
         answer, ringing = await self.store.run(_COMMIT, names, arguments)
         return answer.decode(), rings(ringing)
+
+    async def email_hash(self, world: World, normalised: str) -> str:
+        """What the tenant's events carry in place of this address."""
+        return (await self.tenants.seal(world)).email_hash(normalised)
 
     def _sections(
         self, seal: TenantSeal, verification: Verification, made: Commitment, normalised: str | None

@@ -4,7 +4,7 @@
 -- a repeated claim only leases more, and those leases end by themselves.
 -- KEYS: the lane, dead letters, then the record of each settlement that ends a delivery
 -- ARGV: lane id, generation (0: settle only), want, lease ms, ring ms, wake channel, then
---       what next ('go' | 'linger' | 'end'), linger ms, cap of the lane, cap of the tenant's fast lanes, of its slow ones,
+--       what next ('hold' | 'end'), linger ms, cap of the lane, cap of the tenant's fast lanes, of its slow ones,
 --       delivered count, failed count, slow ('' | '0' | '1'), throttle ms (0: none), slowdowns ('' or a number),
 --       number of settlements, then for each: kind, item, token, delay ms, state, section, dead letter id
 -- Answers {seconds, microseconds, generation to ring or '', slow, next due ms or '', verdict on the bell,
@@ -219,7 +219,7 @@ if mine then
   else
     bell = 'held'
     local hold = ring_ms
-    if next_step == 'linger' and #claimed == 0 then
+    if #claimed == 0 then
       redis.call('HSET', lane[META], 'lingers', 1)
       hold = hold + linger_ms
     end

@@ -1,0 +1,27 @@
+"""What committing a verdict stores together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vouchpost_gateway.domain.event import Event
+from vouchpost_gateway.domain.verification import CheckRun, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Commitment:
+    """All of one verdict that must be stored together.
+
+    `event` is None when a recheck changed nothing. `cache_ms` is how long the verdict may answer for others.
+    """
+
+    run: CheckRun
+    verdict: Verdict
+    revision: int
+    checked_ms: int
+    email_hash: str
+    event: Event | None
+    targets: Sequence[int]
+    set_revision: int | None
+    cache_ms: int
+    recheck_ms: int | None
+    dead: bool

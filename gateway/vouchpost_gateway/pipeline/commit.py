@@ -1,0 +1,129 @@
+"""The third arrow: a verdict, its event and one delivery per matching subscription become one write, then the bells."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vouchpost_gateway.domain.commitment import Commitment
+from vouchpost_gateway.domain.event import Event, verdict_event
+from vouchpost_gateway.domain.lane import Claim, Ring
+from vouchpost_gateway.domain.subscription import Subscription
+from vouchpost_gateway.domain.verification import CheckRun, Status, Verdict, Verification
+from vouchpost_gateway.domain.world import World
+from vouchpost_gateway.pipeline.report import Report
+
+_MAX_ROUNDS = 20
+
+
+class Matching(Protocol):
+    """The subscriptions of a world as they were at a revision."""
+
+    @property
+    def revision(self) -> int: ...
+
+    def matching(self, event_type: str) -> list[Subscription]: ...
+
+
+class CommitRecords(Protocol):
+    async def commit(
+        self, world: World, verification: Verification, claim: Claim, made: Commitment, *, normalised: str | None
+    ) -> tuple[str, list[Ring]]: ...
+
+    async def email_hash(self, world: World, normalised: str) -> str: ...
+
+
+class SubscriptionSets(Protocol):
+    async def cached(self, world: World) -> Matching: ...
+
+    async def fresh(self, world: World) -> Matching: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CommitRules:
+    """How long a verdict of each status may answer for others, and when a degraded one is looked at again."""
+
+    cache_ms: Mapping[Status, int]
+    recheck_delays_ms: Sequence[int]
+    max_matches: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Commits verdicts. A repeat finds its token gone; a set that moved is read again and matched anew."""
+
+    records: CommitRecords
+    subscriptions: SubscriptionSets
+    rules: CommitRules
+    ring: Callable[[Sequence[Ring]], None]
+    report: Report
+
+    async def __call__(
+        self,
+        world: World,
+        verification: Verification,
+        claim: Claim,
+        *,
+        run: CheckRun,
+        verdict: Verdict,
+        checked_ms: int,
+        now_ms: int,
+        cacheable: bool,
+    ) -> None:
+        """Returns when the verdict is stored, or when it is someone else's to store."""
+        normalised = verdict.normalised or verification.address
+        email_hash = await self.records.email_hash(world, normalised)
+        new = _is_news(verification, verdict)
+        revision = verification.revision + 1 if new else verification.revision
+        event = None
+        if new:
+            event = verdict_event(
+                verification, verdict, revision=revision, at_ms=now_ms, checked_ms=checked_ms, email_hash=email_hash
+            )
+        known = await self.subscriptions.cached(world)
+        for _ in range(_MAX_ROUNDS):
+            made = Commitment(
+                run=run,
+                verdict=verdict,
+                revision=revision,
+                checked_ms=checked_ms,
+                email_hash=email_hash,
+                event=event,
+                targets=self._targets(known, event),
+                set_revision=known.revision if event else None,
+                cache_ms=self._cache_ms(verdict) if cacheable else 0,
+                recheck_ms=self._recheck_ms(verification, verdict),
+                dead=verdict.status is Status.UNKNOWN,
+            )
+            answer, rings = await self.records.commit(world, verification, claim, made, normalised=verdict.normalised)
+            self.ring(rings)
+            if answer == "ok":
+                self.report.verified(world, verification, verdict, revision=revision)
+            if answer != "changed":
+                return
+            known = await self.subscriptions.fresh(world)
+
+    def _targets(self, known: Matching, event: Event | None) -> list[int]:
+        if event is None:
+            return []
+        return sorted(s.number for s in known.matching(event.type))[: self.rules.max_matches]
+
+    def _cache_ms(self, verdict: Verdict) -> int:
+        return 0 if verdict.degraded else self.rules.cache_ms.get(verdict.status, 0)
+
+    def _recheck_ms(self, verification: Verification, verdict: Verdict) -> int | None:
+        """A degraded verdict is looked at again, each time later, a limited number of times."""
+        delays = self.rules.recheck_delays_ms
+        if not verdict.degraded or verification.revision >= len(delays):
+            return None
+        return delays[verification.revision]
+
+
+def _is_news(verification: Verification, verdict: Verdict) -> bool:
+    before = verification.verdict
+    if before is None:
+        return True
+    return (before.status, before.reason_code, before.degraded) != (
+        verdict.status,
+        verdict.reason_code,
+        verdict.degraded,
+    )

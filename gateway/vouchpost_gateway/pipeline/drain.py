@@ -1,0 +1,298 @@
+"""Draining a lane for one slice: claim a few, work on them concurrently, settle and refill in the same turn.
+
+The drain knows nothing of what the work is. It holds the lane's bell while it drains; each turn tells the ledger that
+it is still there. When the slice ends it hands the lane on and leaves at once: work still running is settled when it
+is done, without the lane.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vouchpost_gateway.domain.errors import LedgerUnavailable
+from vouchpost_gateway.domain.lane import (
+    BellState,
+    Claim,
+    Lane,
+    LaneLimits,
+    LaneNews,
+    NextStep,
+    Ring,
+    Settlement,
+    Turn,
+)
+from vouchpost_gateway.pipeline.report import Report
+
+
+class Lanes(Protocol):
+    async def turn(
+        self,
+        lane: Lane,
+        generation: int,
+        *,
+        limits: LaneLimits,
+        want: int = ...,
+        settlements: Sequence[Settlement] = ...,
+        news: LaneNews = ...,
+        next_step: NextStep = ...,
+    ) -> Turn: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What one item's work came to: its settlement, None when it was committed on its own, and news of the lane."""
+
+    settlement: Settlement | None
+    news: LaneNews = field(default_factory=LaneNews)
+
+
+class Work(Protocol):
+    """What is done with the items of a lane."""
+
+    async def limits(self, lane: Lane) -> LaneLimits: ...
+
+    async def __call__(self, lane: Lane, claim: Claim, turn: Turn) -> Done: ...
+
+    async def heard(self, lane: Lane, turn: Turn) -> None:
+        """Told of each turn, to act on what it says about the lane as a whole."""
+
+
+class Wakes(Protocol):
+    def event(self, lane_id: str) -> asyncio.Event:
+        """Set when a script that added work to the lane found the drain lingering."""
+
+    def forget(self, lane_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The times of draining, in seconds, and how many items one turn may claim."""
+
+    slice_s: float = 3.0
+    linger_s: float = 1.0
+    heartbeat_s: float = 1.0
+    turn_gap_s: float = 0.002
+    slow_after_s: float | None = None
+    batch: int = 16
+    patience_s: float = 60.0
+
+
+@dataclass(slots=True)
+class Room:
+    """How many items this process may work on at a time, over all lanes; `stopping` when it must claim no more."""
+
+    size: int
+    used: int = 0
+    stopping: bool = False
+    stragglers: set[asyncio.Task[None]] = field(default_factory=set)
+
+    @property
+    def free(self) -> int:
+        return 0 if self.stopping else self.size - self.used
+
+    async def empty(self) -> None:
+        """Returns when all work that outlived its slice is settled."""
+        while self.stragglers:
+            await asyncio.wait(set(self.stragglers))
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Drains lanes with one kind of work. Running a slice twice is harmless: the bell's generation lets one in."""
+
+    lanes: Lanes
+    work: Work
+    wakes: Wakes
+    ring: Callable[[Sequence[Ring]], None]
+    report: Report
+    room: Room
+    pace: Pace
+
+    async def __call__(self, lane: Lane, generation: int, *, slow: bool) -> None:
+        """One slice of the lane, if the bell is still ours. Never raises for what Redis or a peer can do."""
+        try:
+            await _Slice(self, lane, generation, await self.work.limits(lane), slow=slow).run()
+        except LedgerUnavailable as error:
+            self.report.failed("drain", lane.id, error)
+        finally:
+            self.wakes.forget(lane.id)
+
+
+class _Slice:
+    """One slice: the tasks that run, what has ended since the last turn, and when to go."""
+
+    def __init__(self, drain: Drain, lane: Lane, generation: int, limits: LaneLimits, *, slow: bool) -> None:
+        self._drain = drain
+        self._lane = lane
+        self._generation = generation
+        self._limits = limits
+        self._slow = slow
+        self._clock = asyncio.get_running_loop().time
+        self._ends = self._clock() + drain.pace.slice_s
+        self._woken = drain.wakes.event(lane.id)
+        self._running: dict[asyncio.Task[None], float] = {}
+        self._ended: list[Done] = []
+        self._left = False
+
+    async def run(self) -> None:
+        step = NextStep.HOLD
+        while True:
+            turn = await self._turn(step)
+            if turn.bell is not BellState.HELD:
+                break
+            step = await self._pause(turn)
+        self._left = True
+        await self._settle_rest()
+
+    async def _turn(self, step: NextStep) -> Turn:
+        """Settles what has ended and claims as much as there is room for."""
+        room = self._drain.room
+        want = 0 if step is NextStep.END else max(0, min(self._drain.pace.batch, room.free))
+        ended, self._ended = self._ended, []
+        self._woken.clear()
+        turn = await self._patiently(
+            lambda: self._drain.lanes.turn(
+                self._lane,
+                self._generation,
+                limits=self._limits,
+                want=want,
+                settlements=_settlements(ended),
+                news=self._news(ended, step),
+                next_step=step,
+            ),
+            worth_waiting=bool(ended),
+        )
+        self._drain.ring(turn.rings)
+        for claim in turn.claims:
+            self._start(claim, turn)
+        await self._drain.work.heard(self._lane, turn)
+        return turn
+
+    def _news(self, ended: list[Done], step: NextStep) -> LaneNews:
+        news = _together(ended)
+        if step is NextStep.END and not self._slow and self._too_slow():
+            return LaneNews(
+                news.delivered, news.failed, slow=True, throttle_ms=news.throttle_ms, slowdowns=news.slowdowns
+            )
+        return news
+
+    def _start(self, claim: Claim, turn: Turn) -> None:
+        room = self._drain.room
+        room.used += 1
+        task = asyncio.create_task(self._do(claim, turn))
+        self._running[task] = self._clock()
+        room.stragglers.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._drain.room.used -= 1
+        self._drain.room.stragglers.discard(task)
+        self._running.pop(task, None)
+
+    async def _do(self, claim: Claim, turn: Turn) -> None:
+        """Works on one item. Whatever goes wrong, the item is still ours until its lease ends, and then due again."""
+        try:
+            done = await self._drain.work(self._lane, claim, turn)
+        except Exception as error:  # noqa: BLE001  one item's trouble must not stop the lane
+            self._drain.report.failed("work", f"{self._lane.id}:{claim.item}", error)
+            return
+        self._ended.append(done)
+        if self._left:
+            await self._settle_rest()
+        else:
+            self._woken.set()
+
+    async def _settle_rest(self) -> None:
+        """Settles what ended after the slice, without holding the lane."""
+        ended, self._ended = self._ended, []
+        settlements = _settlements(ended)
+        if not settlements:
+            return
+        news = _together(ended)
+        try:
+            turn = await self._patiently(
+                lambda: self._drain.lanes.turn(self._lane, 0, limits=self._limits, settlements=settlements, news=news)
+            )
+        except LedgerUnavailable as error:
+            self._drain.report.failed("settle", self._lane.id, error)
+            return
+        self._drain.ring(turn.rings)
+        await self._drain.work.heard(self._lane, turn)
+
+    async def _pause(self, turn: Turn) -> NextStep:
+        """Waits until there is something to settle or to claim; decides whether this slice goes on."""
+        if self._must_leave():
+            return NextStep.END
+        idle_since = self._clock()
+        await asyncio.sleep(self._drain.pace.turn_gap_s if turn.claims else 0)
+        if not self._ended and not self._woken.is_set():
+            await self._wait(turn)
+        if self._must_leave():
+            return NextStep.END
+        waited = self._clock() - idle_since
+        nothing = not self._running and not self._ended and not turn.claims and not self._woken.is_set()
+        due = turn.next_due_ms is not None and turn.next_due_ms <= turn.now_ms + waited * 1000
+        return NextStep.END if nothing and not due else NextStep.HOLD
+
+    async def _wait(self, turn: Turn) -> None:
+        pace = self._drain.pace
+        limit = pace.heartbeat_s if self._running else pace.linger_s
+        limit = min(limit, max(self._ends - self._clock(), 0) if self._running else limit)
+        if turn.next_due_ms is not None:
+            limit = min(limit, max(turn.next_due_ms - turn.now_ms, 5) / 1000)
+        if pace.slow_after_s is not None and self._running and not self._slow:
+            oldest = min(self._running.values())
+            limit = min(limit, max(oldest + pace.slow_after_s - self._clock(), 0.01))
+        try:
+            async with asyncio.timeout(limit):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+
+    def _must_leave(self) -> bool:
+        if self._drain.room.stopping or self._too_slow():
+            return True
+        if self._slow and any(done.news.slow is False for done in self._ended):
+            return True
+        return self._clock() >= self._ends
+
+    def _too_slow(self) -> bool:
+        """Whether this lane belongs to the slow class: something ran out of time, or is about to."""
+        if any(done.news.slow for done in self._ended):
+            return not self._slow
+        slow_after = self._drain.pace.slow_after_s
+        if slow_after is None or self._slow:
+            return False
+        now = self._clock()
+        return any(now - started >= slow_after for started in self._running.values())
+
+    async def _patiently(self, step: Callable[[], Awaitable[Turn]], *, worth_waiting: bool) -> Turn:
+        """Repeats a turn until the ledger answers: what was sent out must not be forgotten because Redis restarts."""
+        gives_up = self._clock() + self._drain.pace.patience_s
+        delay = 0.05
+        while True:
+            try:
+                return await step()
+            except LedgerUnavailable:
+                if self._clock() >= gives_up or not (worth_waiting or self._running):
+                    raise
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 1.0)
+
+
+def _settlements(ended: list[Done]) -> list[Settlement]:
+    return [done.settlement for done in ended if done.settlement is not None]
+
+
+def _together(ended: list[Done]) -> LaneNews:
+    """The news of several items as one: throttling and slowness win over their absence."""
+    slow = [done.news.slow for done in ended if done.news.slow is not None]
+    slowdowns = [done.news.slowdowns for done in ended if done.news.slowdowns is not None]
+    return LaneNews(
+        delivered=sum(done.news.delivered for done in ended),
+        failed=sum(done.news.failed for done in ended),
+        slow=any(slow) if slow else None,
+        throttle_ms=max((done.news.throttle_ms for done in ended), default=0),
+        slowdowns=max(slowdowns, default=None),
+    )

@@ -1,0 +1,126 @@
+"""Deliveries again: one by hand, or all of a subscription since a time, the time it was disabled included."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vouchpost_gateway.domain.delivery import DeliveryState
+from vouchpost_gateway.domain.errors import Conflict
+from vouchpost_gateway.domain.event import Event
+from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, decode, encode, time_ms
+from vouchpost_gateway.domain.lane import (
+    Claim,
+    Lane,
+    LaneLimits,
+    Ring,
+    Settlement,
+    SettlementKind,
+    Turn,
+    recoveries,
+)
+from vouchpost_gateway.domain.subscription import Recovery, Subscription
+from vouchpost_gateway.domain.world import World
+from vouchpost_gateway.pipeline.drain import Done
+
+_STEP = 200
+_LEASE_MS = 30_000
+_QUEUE_BY_HAND = 0
+_QUEUE_RECOVERED = 2
+_PACE_MS = 20
+
+
+class ResendRecords(Protocol):
+    async def resend(self, world: World, ref: DeliveryRef, *, queue: int, now_ms: int) -> list[Ring]: ...
+
+    async def events_of(self, world: World, stem: str) -> list[tuple[Event, dict[int, DeliveryState]]]:
+        """The events of a record, and how the delivery of each to each subscription stands."""
+
+
+class Index(Protocol):
+    async def stems(self, world: World, *, after: str | None, limit: int, since_ms: int = ...) -> list[str]: ...
+
+
+class Enlist(Protocol):
+    async def enlist(self, lane: Lane, item: str, *, queue: int, state: bytes = ...) -> tuple[str, list[Ring]]: ...
+
+
+class Subscriptions(Protocol):
+    async def find(self, world: World, number: int) -> Subscription | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """Puts deliveries back in line. One that is in line or in flight already is not sent twice for it."""
+
+    records: ResendRecords
+    lanes: Enlist
+    subscriptions: Subscriptions
+    ring: Callable[[Sequence[Ring]], None]
+    now_ms: Callable[[], int]
+
+    async def one(self, world: World, ref: DeliveryRef) -> None:
+        """One delivery, due now. NotFound when its event or subscription is gone; Conflict while it is disabled."""
+        subscription = await self.subscriptions.find(world, ref.subscription_number)
+        if subscription is not None and not subscription.enabled:
+            raise Conflict("the subscription is disabled; enable it first")
+        self.ring(await self.records.resend(world, ref, queue=_QUEUE_BY_HAND, now_ms=self.now_ms()))
+
+    async def all_since(
+        self, world: World, subscription: Subscription, *, since_ms: int, until_ms: int | None
+    ) -> Recovery:
+        """Enlists the recovery; the workers carry it out step by step. Asked again, it begins again."""
+        if not subscription.enabled:
+            raise Conflict("the subscription is disabled; enable it first")
+        recovery = Recovery(subscription.id, since_ms, until_ms or self.now_ms())
+        bookmark = json.dumps({"since": recovery.since_ms, "until": recovery.until_ms, "after": None}).encode()
+        item = encode(subscription.number, 4)
+        answer, rings = await self.lanes.enlist(recoveries(world), item, queue=1, state=bookmark)
+        if answer == "in_flight":
+            raise Conflict("a recovery of this subscription is under way")
+        self.ring(rings)
+        return recovery
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """The work of a recovery lane: a bounded step back through the events, then a bookmark for the next one.
+
+    A step that runs twice finds the deliveries it put in line, in line.
+    """
+
+    records: ResendRecords
+    index: Index
+    subscriptions: Subscriptions
+    ring: Callable[[Sequence[Ring]], None]
+
+    async def limits(self, lane: Lane) -> LaneLimits:  # noqa: ARG002  all recovery lanes have the same
+        return LaneLimits(lease_ms=_LEASE_MS, lane_cap=4)
+
+    async def heard(self, lane: Lane, turn: Turn) -> None:
+        """A recovery lane has no health of its own."""
+
+    async def __call__(self, lane: Lane, claim: Claim, turn: Turn) -> Done:
+        """Resends what one page of the index holds for this subscription and was not delivered."""
+        bookmark = json.loads(claim.bookmark)
+        subscription = await self.subscriptions.find(lane.world, decode(claim.item))
+        after = bookmark["after"] or encode(bookmark["until"] + 1, 10)
+        stems = await self.index.stems(lane.world, after=after, limit=_STEP, since_ms=bookmark["since"])
+        stems = [stem for stem in stems if time_ms(stem) >= bookmark["since"]]
+        if subscription is None or not subscription.enabled or not stems:
+            return Done(Settlement(SettlementKind.DONE, claim.item, claim.token))
+        for stem in stems:
+            await self._resend_missing(lane.world, stem, subscription, turn.now_ms)
+        bookmark["after"] = stems[-1]
+        again = json.dumps(bookmark).encode()
+        return Done(Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=_PACE_MS, bookmark=again))
+
+    async def _resend_missing(self, world: World, stem: str, subscription: Subscription, now_ms: int) -> None:
+        for event, states in await self.records.events_of(world, stem):
+            state = states.get(subscription.number)
+            if state in {DeliveryState.DELIVERED, DeliveryState.PENDING}:
+                continue
+            if state is None and not subscription.wants(event.type):
+                continue
+            ref = DeliveryRef(EventRef(stem, event.revision), subscription.number)
+            self.ring(await self.records.resend(world, ref, queue=_QUEUE_RECOVERED, now_ms=now_ms))

@@ -1,0 +1,182 @@
+"""Subscriptions: made, changed, rotated, tested, disabled, removed. A change and the event that tells of it are one write."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vouchpost_gateway.domain.errors import Conflict, InvalidField, NotFound
+from vouchpost_gateway.domain.event import Event, EventType, build
+from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, new_stem, parse_subscription_id, subscription_id
+from vouchpost_gateway.domain.lane import Ring
+from vouchpost_gateway.domain.page import Page
+from vouchpost_gateway.domain.secret import SigningSecret, rotate
+from vouchpost_gateway.domain.subscription import DisabledReason, NewSubscription, Subscription
+from vouchpost_gateway.domain.world import World
+from vouchpost_gateway.pipeline.report import Report
+
+_NEW_SECRET_BYTES = 32
+
+
+class SubscriptionSet(Protocol):
+    @property
+    def by_number(self) -> dict[int, Subscription]: ...
+
+    def matching(self, event_type: str) -> list[Subscription]: ...
+
+
+class SubscriptionRecords(Protocol):
+    async def cached(self, world: World) -> SubscriptionSet: ...
+
+    async def fresh(self, world: World) -> SubscriptionSet: ...
+
+    async def next_number(self, world: World) -> int: ...
+
+    async def write(
+        self, world: World, changed: Subscription, *, new: bool, event: Event | None = ..., targets: Sequence[int] = ...
+    ) -> list[Ring]: ...
+
+    async def remove(self, world: World, subscription: Subscription) -> None: ...
+
+    async def announce(self, world: World, event: Event, targets: Sequence[int]) -> list[Ring]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribe:
+    """The subscriptions of all worlds. A partner sees only its own; to it the others do not exist."""
+
+    records: SubscriptionRecords
+    ring: Callable[[Sequence[Ring]], None]
+    report: Report
+    now_ms: Callable[[], int]
+    random_bits: Callable[[], int]
+    random_bytes: Callable[[int], bytes]
+    max_matches: int
+
+    async def create(self, world: World, partner_id: str | None, new: NewSubscription) -> Subscription:
+        """A new subscription with a secret of its own; its lane exists from now on."""
+        await self._check_matches(world, new.event_types, enabled=new.enabled, besides=None)
+        number = await self.records.next_number(world)
+        now_ms = self.now_ms()
+        made = Subscription(
+            id=subscription_id(now_ms=now_ms, random_bits=self.random_bits(), number=number),
+            number=number,
+            url=new.url,
+            event_types=new.event_types,
+            secrets=(SigningSecret(new.secret_key or self.random_bytes(_NEW_SECRET_BYTES)),),
+            created_ms=now_ms,
+            owner=partner_id,
+            description=new.description,
+            enabled=new.enabled,
+            disabled_reason=None if new.enabled else DisabledReason.BY_OWNER,
+            disabled_ms=None if new.enabled else now_ms,
+            headers=new.headers,
+            schedule_s=new.schedule_s,
+            max_in_flight=new.max_in_flight,
+            include_address=new.include_address,
+        )
+        self.ring(await self.records.write(world, made, new=True))
+        return made
+
+    async def get(self, world: World, partner_id: str | None, subscription_id: str) -> Subscription:
+        """The subscription as it is now; NotFound when there is none, or it is not the partner's."""
+        number = parse_subscription_id(subscription_id)
+        found = (await self.records.fresh(world)).by_number.get(number)
+        if found is None or found.id != subscription_id or not _sees(partner_id, found):
+            raise NotFound("subscription")
+        return found
+
+    async def find(self, world: World, number: int) -> Subscription | None:
+        """The subscription of this number as last read; read again when it is not known here."""
+        known = (await self.records.cached(world)).by_number.get(number)
+        return known or (await self.records.fresh(world)).by_number.get(number)
+
+    async def list(self, world: World, partner_id: str | None, *, after: str | None, limit: int) -> Page[Subscription]:
+        """A page of the subscriptions that the caller sees, the newest first."""
+        found = [s for s in (await self.records.fresh(world)).by_number.values() if _sees(partner_id, s)]
+        found.sort(key=lambda s: s.id, reverse=True)
+        page = [s for s in found if after is None or s.id < after]
+        return Page(page[:limit], page[limit - 1].id if len(page) > limit else None)
+
+    async def replace(self, world: World, partner_id: str | None, changed: Subscription) -> Subscription:
+        """Stores a change to what was read at `changed.version`; Conflict when someone else was faster."""
+        before = await self.get(world, partner_id, changed.id)
+        if before.version != changed.version:
+            raise Conflict("the subscription was changed by someone else; read it again")
+        await self._check_matches(world, changed.event_types, enabled=changed.enabled, besides=changed.number)
+        stored = dataclasses.replace(
+            changed,
+            version=changed.version + 1,
+            disabled_reason=None if changed.enabled else (before.disabled_reason or DisabledReason.BY_OWNER),
+            disabled_ms=None if changed.enabled else (before.disabled_ms or self.now_ms()),
+        )
+        self.ring(await self.records.write(world, stored, new=False))
+        return stored
+
+    async def delete(self, world: World, partner_id: str | None, subscription_id: str) -> None:
+        """Removes the subscription; deliveries that had not ended are dropped, and shown as dropped."""
+        await self.records.remove(world, await self.get(world, partner_id, subscription_id))
+
+    async def rotate_secret(
+        self, world: World, partner_id: str | None, subscription_id: str, *, overlap_ms: int, new_key: bytes | None
+    ) -> Subscription:
+        """A new secret signs at once; the current one goes on signing beside it for the overlap."""
+        before = await self.get(world, partner_id, subscription_id)
+        key = new_key or self.random_bytes(_NEW_SECRET_BYTES)
+        secrets = rotate(before.secrets, new_key=key, now_ms=self.now_ms(), overlap_ms=overlap_ms)
+        after = dataclasses.replace(before, secrets=secrets, version=before.version + 1)
+        await self.records.write(world, after, new=False)
+        return after
+
+    async def test(self, world: World, partner_id: str | None, subscription_id: str) -> DeliveryRef:
+        """Sends one `subscription.test` event to this subscription alone."""
+        subscription = await self.get(world, partner_id, subscription_id)
+        if not subscription.enabled:
+            raise Conflict("the subscription is disabled; enable it first")
+        data = {"subscription_id": subscription.id, "message": "A test event: your receiver works."}
+        event = self._event(EventType.SUBSCRIPTION_TEST, data, now_ms=self.now_ms())
+        self.ring(await self.records.announce(world, event, [subscription.number]))
+        return DeliveryRef(EventRef(event.stem, 0), subscription.number)
+
+    async def disable(self, world: World, number: int, reason: DisabledReason, *, now_ms: int) -> None:
+        """Pauses a subscription and tells the tenant's others, in one write. A repeat finds it disabled."""
+        known = await self.records.fresh(world)
+        before = known.by_number.get(number)
+        if before is None or not before.enabled:
+            return
+        after = dataclasses.replace(
+            before, enabled=False, disabled_reason=reason, disabled_ms=now_ms, version=before.version + 1
+        )
+        data = {"subscription_id": before.id, "reason": reason.value, "owner": before.owner}
+        event = self._event(EventType.SUBSCRIPTION_DISABLED, data, now_ms=now_ms)
+        others = known.matching(EventType.SUBSCRIPTION_DISABLED)
+        targets = sorted(s.number for s in others if s.number != number and s.owner is None)[: self.max_matches]
+        try:
+            self.ring(await self.records.write(world, after, new=False, event=event, targets=targets))
+        except Conflict:
+            return  # changed meanwhile: if it still fails, the next attempt disables it as it is then
+        self.report.disabled(world, after)
+
+    def _event(self, kind: EventType, data: dict[str, str | None], *, now_ms: int) -> Event:
+        stem = new_stem(now_ms=self.now_ms(), random_bits=self.random_bits())
+        return build(stem, 0, kind, at_ms=now_ms, data=data)
+
+    async def _check_matches(
+        self, world: World, event_types: frozenset[str], *, enabled: bool, besides: int | None
+    ) -> None:
+        """An event that matched more subscriptions than one write may hold could not keep its promise."""
+        if not enabled:
+            return
+        known = await self.records.fresh(world)
+        for kind in EventType:
+            if event_types and kind.value not in event_types:
+                continue
+            others = [s for s in known.matching(kind.value) if s.number != besides]
+            if len(others) >= self.max_matches:
+                raise InvalidField(
+                    "event_types", f"{kind.value} already goes to {self.max_matches} subscriptions, which is the limit"
+                )
+
+
+def _sees(partner_id: str | None, subscription: Subscription) -> bool:
+    return partner_id is None or subscription.owner == partner_id

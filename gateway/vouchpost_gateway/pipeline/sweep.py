@@ -1,0 +1,42 @@
+"""The sweeper: level-triggered, on every worker. It alone is enough for progress if every bell were lost."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from vouchpost_gateway.domain.errors import LedgerUnavailable
+from vouchpost_gateway.domain.lane import Ring
+from vouchpost_gateway.pipeline.report import Report
+
+
+class SweepLanes(Protocol):
+    async def sweep(self, partition: int) -> list[Ring]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Rings the lanes that are due and silent. Any number of sweepers is harmless: each ring is a new generation."""
+
+    lanes: SweepLanes
+    ring: Callable[[Sequence[Ring]], None]
+    report: Report
+    partitions: int
+    interval_s: float
+
+    async def once(self) -> int:
+        """One look at every partition; how many lanes were rung."""
+        found = await asyncio.gather(*(self.lanes.sweep(partition) for partition in range(self.partitions)))
+        rings = [ring for partition in found for ring in partition]
+        self.ring(rings)
+        self.report.rung(len(rings), swept=True)
+        return len(rings)
+
+    async def forever(self) -> None:
+        """Looks again and again; a ledger that does not answer is looked at again too."""
+        while True:
+            try:
+                await self.once()
+            except LedgerUnavailable as error:
+                self.report.failed("sweep", "all", error)
+            await asyncio.sleep(self.interval_s)

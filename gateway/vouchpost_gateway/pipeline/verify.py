@@ -1,0 +1,232 @@
+"""The second arrow: a claimed verification gets its verdict, from the checks or from a verdict that still holds."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from vouchpost_gateway.domain.lane import Claim, Lane, LaneLimits, Settlement, SettlementKind, Turn
+from vouchpost_gateway.domain.retry import next_check_delay_s
+from vouchpost_gateway.domain.verification import (
+    CheckRun,
+    Depth,
+    Flags,
+    Question,
+    ReasonCode,
+    Status,
+    Verdict,
+    Verification,
+)
+from vouchpost_gateway.domain.world import World
+from vouchpost_gateway.pipeline.commit import Commit
+from vouchpost_gateway.pipeline.drain import Done
+from vouchpost_gateway.pipeline.report import Report
+
+_MAX_CLAIMS = 8
+"""After so many leases that ended without a settlement, the checks are not tried again: they kill workers."""
+
+_FOLLOW_MS = 250
+"""How soon to look again for a verdict that someone else is finding."""
+
+
+class Verifier(Protocol):
+    @property
+    def policy_version(self) -> str: ...
+
+    def normalised(self, address: str) -> str | None:
+        """The address in the one form that equal addresses share; None when it has no meaning as an address."""
+
+    async def verify(self, question: Question) -> Verdict: ...
+
+
+class VerifyRecords(Protocol):
+    async def view(self, world: World, stem: str) -> Verification | None: ...
+
+    async def look(
+        self, world: World, stem: str, question: Question, normalised: str, *, policy: str, lease_ms: int
+    ) -> tuple[str, str | int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CheckRules:
+    """How often and how long checks may be tried before the answer is `unknown`."""
+
+    max_checks: int
+    window_s: float
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """The work of a verification lane. Running it twice on one item is harmless: only one commit finds its token."""
+
+    records: VerifyRecords
+    verifier: Verifier
+    commit: Commit
+    rules: CheckRules
+    lane_limits: LaneLimits
+    report: Report
+    random: Callable[[], float]
+
+    async def limits(self, lane: Lane) -> LaneLimits:  # noqa: ARG002  all tenants' lanes have the same
+        return self.lane_limits
+
+    async def heard(self, lane: Lane, turn: Turn) -> None:
+        """A verification lane has no health of its own."""
+
+    async def __call__(self, lane: Lane, claim: Claim, turn: Turn) -> Done:
+        """Finds the verdict and commits it, or settles when to look again."""
+        verification = await self.records.view(lane.world, claim.item)
+        if verification is None:
+            return Done(Settlement(SettlementKind.DONE, claim.item, claim.token))
+        if claim.claims > _MAX_CLAIMS:
+            verdict = _unknown(ReasonCode.POISONED, self.verifier.policy_version)
+            return await self._commit(lane, claim, turn, verification, verdict, took_ms=0, now_ms=turn.now_ms)
+        question = Question(verification.address, verification.depth, lane.world.mode)
+        if _may_reuse(verification):
+            known = await self._known(lane, claim, question, turn.now_ms, verification)
+            if known is not None:
+                return known
+        return await self._check(lane, claim, turn, verification, question)
+
+    async def _check(
+        self, lane: Lane, claim: Claim, turn: Turn, verification: Verification, question: Question
+    ) -> Done:
+        started = time.monotonic()
+        verdict = await self._verify(question)
+        took_ms = round((time.monotonic() - started) * 1000)
+        now_ms = turn.now_ms + took_ms
+        if verdict.temporary:
+            delay_s = self._next_check(verification, verdict, now_ms)
+            if delay_s is not None:
+                return self._later(lane, claim, verification, verdict, now_ms=now_ms, took_ms=took_ms, delay_s=delay_s)
+            verdict = replace(verdict, status=Status.UNKNOWN, degraded=True, temporary=False)
+            if verification.verdict is not None:
+                # The recheck told nothing: what was known stands, and nobody is told otherwise.
+                run = _run(verification, verdict, now_ms, took_ms)
+                return Done(Settlement(SettlementKind.DONE, claim.item, claim.token, run=run))
+        return await self._commit(lane, claim, turn, verification, verdict, took_ms=took_ms, now_ms=now_ms)
+
+    async def _verify(self, question: Question) -> Verdict:
+        try:
+            async with asyncio.timeout(self.rules.timeout_s):
+                return await self.verifier.verify(question)
+        except TimeoutError:
+            return _unknown(ReasonCode.TIMED_OUT, self.verifier.policy_version, temporary=True)
+
+    def _next_check(self, verification: Verification, verdict: Verdict, now_ms: int) -> float | None:
+        since = verification.checked_ms or 0
+        runs = [run for run in verification.runs if run.at_ms > since]
+        return next_check_delay_s(
+            checks_made=len(runs) + 1,
+            first_check_ms=runs[0].at_ms if runs else now_ms,
+            now_ms=now_ms,
+            retry_after_s=verdict.retry_after_s,
+            random=self.random(),
+            max_checks=self.rules.max_checks,
+            window_s=self.rules.window_s,
+        )
+
+    def _later(
+        self,
+        lane: Lane,
+        claim: Claim,
+        verification: Verification,
+        verdict: Verdict,
+        *,
+        now_ms: int,
+        took_ms: int,
+        delay_s: float,
+    ) -> Done:
+        delay_ms = round(delay_s * 1000)
+        self.report.postponed(lane.world, verification.stem, delay_ms=delay_ms, verdict=verdict)
+        run = _run(verification, verdict, now_ms, took_ms)
+        return Done(Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=delay_ms, run=run))
+
+    async def _known(
+        self, lane: Lane, claim: Claim, question: Question, now_ms: int, verification: Verification
+    ) -> Done | None:
+        """Answers from a verdict that still holds, or stands behind whoever is finding it; None: it is ours to find."""
+        normalised = self.verifier.normalised(question.address)
+        if normalised is None:
+            return None
+        answer, detail = await self.records.look(
+            lane.world,
+            verification.stem,
+            question,
+            normalised,
+            policy=self.verifier.policy_version,
+            lease_ms=self.lane_limits.lease_ms,
+        )
+        if answer == "busy":
+            delay_ms = min(int(detail), _FOLLOW_MS)
+            return Done(Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=delay_ms))
+        if answer == "known":
+            other = await self.records.view(lane.world, str(detail))
+            if other is not None and other.verdict is not None and other.checked_ms is not None:
+                run = replace(other.runs[-1], number=1) if other.runs else _run(verification, other.verdict, now_ms, 0)
+                await self.commit(
+                    lane.world,
+                    verification,
+                    claim,
+                    run=run,
+                    verdict=other.verdict,
+                    checked_ms=other.checked_ms,
+                    now_ms=now_ms,
+                    cacheable=False,
+                )
+                return Done(None)
+        return None
+
+    async def _commit(
+        self,
+        lane: Lane,
+        claim: Claim,
+        turn: Turn,
+        verification: Verification,
+        verdict: Verdict,
+        *,
+        took_ms: int,
+        now_ms: int,
+    ) -> Done:
+        await self.commit(
+            lane.world,
+            verification,
+            claim,
+            run=_run(verification, verdict, now_ms, took_ms),
+            verdict=verdict,
+            checked_ms=now_ms,
+            now_ms=max(now_ms, turn.now_ms),
+            cacheable=verification.depth is not Depth.SYNTAX,
+        )
+        return Done(None)
+
+
+def _may_reuse(verification: Verification) -> bool:
+    """Retries and rechecks never read the cache; and a check of syntax costs less than looking it up."""
+    return verification.depth is not Depth.SYNTAX and not verification.runs
+
+
+def _run(verification: Verification, verdict: Verdict, now_ms: int, took_ms: int) -> CheckRun:
+    return CheckRun(
+        number=len(verification.runs) + 1,
+        at_ms=now_ms,
+        duration_ms=took_ms,
+        reason_code=verdict.reason_code,
+        findings=verdict.findings,
+    )
+
+
+def _unknown(reason: ReasonCode, policy_version: str, *, temporary: bool = False) -> Verdict:
+    return Verdict(
+        status=Status.UNKNOWN,
+        reason_code=reason,
+        score=0.0,
+        flags=Flags(),
+        findings=(),
+        normalised=None,
+        domain=None,
+        policy_version=policy_version,
+        temporary=temporary,
+    )
