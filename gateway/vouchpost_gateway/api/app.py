@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
-from vouchpost_gateway.api import verifications
+from vouchpost_gateway.api import dead_letters, deliveries, events, keys, partners, subscriptions, verifications
 from vouchpost_gateway.api.call import Tools
 from vouchpost_gateway.api.cursors import Cursors
 from vouchpost_gateway.api.endpoint import Nowhere, Observe, OpenPath
@@ -16,12 +17,21 @@ from vouchpost_gateway.api.operation import Operation
 from vouchpost_gateway.api.rate import GENEROUS, PROBES, Buckets, Rate
 from vouchpost_gateway.api.resource import Edge, Resource
 from vouchpost_gateway.api.services import Services
+from vouchpost_gateway.domain.url import UrlPolicy
+from vouchpost_gateway.domain.world import Mode
 
 # Literal paths stand before those with an id in the same place.
 ROUTES: dict[str, dict[str, Operation]] = {
     **verifications.ROUTES,
+    **subscriptions.ROUTES,
+    **deliveries.ROUTES,
+    **dead_letters.ROUTES,
+    **events.ROUTES,
+    **keys.ROUTES,
+    **partners.ROUTES,
 }
 OPEN_PATHS = ("/healthz", "/readyz")
+_DEFAULT_URL_POLICY = UrlPolicy()
 
 
 def _wall_clock_ms() -> int:
@@ -37,15 +47,17 @@ def create_app(
     *,
     cursor_key: bytes,
     body_limit_bytes: int = 65_536,
-    wait_max_s: int = 30,
-    rotation_overlap_s: int = 86_400,
+    wait_max_s: float = 30,
+    rotation_overlap_s: float = 86_400,
     rate: Rate = GENEROUS,
+    url_policy: UrlPolicy = _DEFAULT_URL_POLICY,
     observe: Observe = _unobserved,
     now_ms: Callable[[], int] = _wall_clock_ms,
     clock: Callable[[], float] = time.monotonic,
 ) -> ASGIApp:
     """An ASGI application without lifespan: whoever opened the services closes them.
 
+    `url_policy` is that of live mode; in test mode subscriptions may push to loopback HTTP as well.
     `observe` is called with (route template, method, status, seconds) after every answer.
     """
     tools = Tools(
@@ -53,8 +65,9 @@ def create_app(
         cursors=Cursors(cursor_key),
         probes=Buckets(PROBES, name="probes", clock=clock),
         now_ms=now_ms,
-        wait_max_s=wait_max_s,
+        wait_max_s=int(wait_max_s),
         rotation_overlap_s=rotation_overlap_s,
+        url_policies={Mode.LIVE: url_policy, Mode.TEST: replace(url_policy, allow_loopback_http=True)},
     )
     edge = Edge(tools, Buckets(rate, name="key", clock=clock), body_limit_bytes, observe)
     routes = [Route(path, Resource(path, operations, edge)) for path, operations in ROUTES.items()]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from starlette.types import Receive
 
 from vouchpost_gateway.api.answer import Answer, json_answer
+from vouchpost_gateway.api.auth import viewer
 from vouchpost_gateway.api.cursors import Cursors
 from vouchpost_gateway.api.headers import RequestHeaders
 from vouchpost_gateway.api.query import DEFAULT_LIMIT, MAX_LIMIT, whole_number
@@ -16,7 +17,8 @@ from vouchpost_gateway.api.services import Services
 from vouchpost_gateway.domain.errors import InvalidField, NotFound
 from vouchpost_gateway.domain.ids import MalformedIdError
 from vouchpost_gateway.domain.page import Page
-from vouchpost_gateway.domain.world import Principal, World
+from vouchpost_gateway.domain.url import UrlPolicy
+from vouchpost_gateway.domain.world import Mode, Principal, World
 
 Item = TypeVar("Item")
 Parsed = TypeVar("Parsed")
@@ -32,7 +34,8 @@ class Tools:
     probes: Buckets
     now_ms: Callable[[], int]
     wait_max_s: int
-    rotation_overlap_s: int
+    rotation_overlap_s: float
+    url_policies: Mapping[Mode, UrlPolicy]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,16 @@ class Call:
             return parse(self.params["id"])
         except MalformedIdError as error:
             raise NotFound(noun) from error
+
+    @property
+    def viewer(self) -> str | None:
+        """Whose subscriptions this key sees: one partner's, or (None) all of the world's; NotAllowed for neither."""
+        return viewer(self.principal)
+
+    @property
+    def url_policy(self) -> UrlPolicy:
+        """Where subscriptions of this world may push to; test mode may push to this machine."""
+        return self.tools.url_policies[self.world.mode]
 
     def choice(self, name: str, choices: type[Choice]) -> Choice | None:
         """A query parameter that is one word of a closed list."""

@@ -115,7 +115,8 @@ class Access(Protocol):
     ) -> tuple[ApiKey, str]:
         """The key as stored and its full text, which is never seen again."""
 
-    async def revoke_key(self, world: World, key_id: str) -> None: ...
+    async def revoke_key(self, world: World, key_id: str) -> None:
+        """`key_id` is an `ApiKey.id` of the world's mode; NotFound when it is not the tenant's."""
 
     async def partners(self, world: World, *, after: str | None, limit: int) -> Page[Partner]: ...
 

@@ -51,13 +51,17 @@ class DeliveryProgress:
     attempt_count: int = 0
     attempts: tuple[Attempt, ...] = ()
     ended_ms: int | None = None
+    subscription_id: str | None = None
     since_ms: int | None = None
     attempts_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A delivery as read back. Attempts are the last ones, oldest first; `attempt_count` counts all of them."""
+    """A delivery as read back. Attempts are the last ones, oldest first; `attempt_count` counts all of them.
+
+    `subscription_id` is None once the subscription is gone.
+    """
 
     ref: DeliveryRef
     state: DeliveryState
@@ -65,3 +69,4 @@ class Delivery:
     attempts: tuple[Attempt, ...]
     next_attempt_ms: int | None = None
     ended_ms: int | None = None
+    subscription_id: str | None = None

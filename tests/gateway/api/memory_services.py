@@ -73,6 +73,7 @@ class MemoryStore:
     shelves: dict[str, Shelf] = field(default_factory=dict)
     readiness: Readiness = field(default_factory=lambda: Readiness(ready=True, problems=[]))
     failure: Exception | None = None
+    conflicts: int = 0
     waiters: int = 0
     waiter_came: asyncio.Event = field(default_factory=asyncio.Event)
     max_waiters: int = 1000
@@ -254,6 +255,9 @@ class MemorySubscriptions:
 
     async def replace(self, world: World, partner_id: str | None, changed: Subscription) -> Subscription:
         stored = await self.get(world, partner_id, changed.id)
+        if self._store.conflicts > 0:
+            self._store.conflicts -= 1
+            raise Conflict("the subscription was changed meanwhile")
         if stored.version != changed.version:
             raise Conflict("the subscription was changed meanwhile")
         after = replace(changed, version=stored.version + 1)
@@ -280,7 +284,9 @@ class MemorySubscriptions:
         ref = DeliveryRef(EventRef(stem, 0), subscription.number)
         shelf = self._store.shelf(world)
         shelf.events[ref.event] = event
-        shelf.deliveries[ref] = Delivery(ref, DeliveryState.PENDING, 0, (), next_attempt_ms=NOW_MS)
+        shelf.deliveries[ref] = Delivery(
+            ref, DeliveryState.PENDING, 0, (), next_attempt_ms=NOW_MS, subscription_id=subscription.id
+        )
         return ref
 
     async def recover(
