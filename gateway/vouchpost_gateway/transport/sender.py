@@ -100,8 +100,7 @@ class Sender:
         """The answer, whatever a subscriber does. `allow_loopback` is for test mode; plain HTTP goes only there."""
         started = time.monotonic()
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await self._post(url, headers, body, allow_loopback=allow_loopback, started=started)
+            return await self._post(url, headers, body, allow_loopback=allow_loopback, started=started)
         except Exception as error:  # noqa: BLE001 - the promise is an answer, and `_failure` names all that is known
             return Answer(duration_s=time.monotonic() - started, failure=_failure(error))
 
@@ -114,9 +113,11 @@ class Sender:
         session = self._sessions.get((target.scheme, allow_loopback))
         if session is None:
             raise AddressRefusedError(AddressRefusedError.__doc__)
-        async with session.post(target, data=body, headers=headers, allow_redirects=False) as response:
+        async with asyncio.timeout(self._timeout_s):
+            response = await session.post(target, data=body, headers=headers, allow_redirects=False)
+        async with response:
             delivered = 200 <= response.status < 300
-            head = await _drain(response)
+            head = await _drain(response, limit_s=min(DRAIN_S, started + self._timeout_s - time.monotonic()))
             retry_after = response.headers.get("Retry-After")
             return Answer(
                 duration_s=time.monotonic() - started,
@@ -132,14 +133,14 @@ def excerpt(head: bytes) -> str:
     return text.encode()[:MAX_EXCERPT_BYTES].decode("utf-8", "ignore")
 
 
-async def _drain(response: aiohttp.ClientResponse) -> bytes:
+async def _drain(response: aiohttp.ClientResponse, *, limit_s: float) -> bytes:
     """The head of the body. The status is known by now, so a slow, endless or broken body changes nothing.
 
     A body read to its end lets the connection be used again; any other is cut off with its connection.
     """
     head = b""
     try:
-        async with asyncio.timeout(DRAIN_S):
+        async with asyncio.timeout(limit_s):
             while not response.content.at_eof() and len(head) < MAX_BODY_BYTES:
                 head += await response.content.read(MAX_BODY_BYTES - len(head))
     except (TimeoutError, aiohttp.ClientError):

@@ -38,9 +38,14 @@ async def read_request(reader: asyncio.StreamReader) -> bytes:
 
 @contextlib.asynccontextmanager
 async def serving(
-    reply: bytes | Reply, *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1", port: int = 0
+    reply: bytes | Reply,
+    *,
+    tls: ssl.SSLContext | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    reading: bool = True,
 ) -> AsyncIterator[Served]:
-    """A server that gives every request the same bytes, or hands the connection to `reply` after reading one."""
+    """A server that gives every request the same bytes, or hands the connection to `reply` once it has read one."""
     served = Served()
     tasks: set[asyncio.Task[None]] = set()
 
@@ -48,7 +53,7 @@ async def serving(
         requests: list[bytes] = []
         served.connections.append(requests)
         while True:
-            requests.append(await read_request(reader))
+            requests.append(await read_request(reader) if reading else b"")
             if callable(reply):
                 await reply(reader, writer)
             else:
@@ -61,7 +66,7 @@ async def serving(
         tasks.add(task)
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             await talk(reader, writer)
-        writer.close()
+        writer.transport.abort()
         tasks.discard(task)
 
     server = await asyncio.start_server(serve, host, port, ssl=tls)
@@ -73,6 +78,7 @@ async def serving(
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # for the aborted connections to be gone
 
 
 Zone = Callable[[str, int], list[str] | None]

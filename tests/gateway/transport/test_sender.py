@@ -1,33 +1,12 @@
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
+from tests.gateway.transport.senders import answer_to, opened
 from tests.gateway.transport.servers import serving
 from vouchpost_gateway.domain.outcome import Answer, Failure
-from vouchpost_gateway.transport.sender import Sender
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
-
-
-@asynccontextmanager
-async def opened(*, timeout_s: float = 5.0) -> AsyncIterator[Sender]:
-    sender = await Sender.open(timeout_s=timeout_s, connections=64)
-    try:
-        yield sender
-    finally:
-        await sender.aclose()
-
-
-def answer_to(reply: bytes, *, timeout_s: float = 5.0) -> Answer:
-    """What one post to a server that replies this gives."""
-
-    async def main() -> Answer:
-        async with serving(reply) as server, opened(timeout_s=timeout_s) as sender:
-            return await sender.post(url=server.url(), headers={}, body=b"{}", allow_loopback=True)
-
-    return asyncio.run(main())
 
 
 def test_the_subscriber_gets_exactly_these_bytes_and_headers() -> None:
