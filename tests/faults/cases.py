@@ -2,11 +2,10 @@
 
 import shutil
 import time
-from pathlib import Path
 from typing import cast
 
 from tests.faults.proxy import Mode
-from tests.faults.scene import LEASE_S, wait_until
+from tests.faults.scene import LEASE_S, Scene, wait_until
 from tests.faults.trial import Case, Trial
 
 _BELLS = ("arq:*", "*bells*")
@@ -172,15 +171,14 @@ def monkey(trial: Trial) -> None:
     trial.heal()
 
 
-def redis_empty(trial: Trial) -> None:
-    """Redis comes back without its data. What it held is gone and said to be; what comes after must be served."""
-    scene = trial.scene
+def redis_empty(scene: Scene) -> bool:
+    """Redis comes back without its data; whether readiness said so."""
     with scene.keeper.leaving_alone("redis"):
         scene.children["redis"].kill()
-        for path in Path(scene.home / "redis").iterdir():
+        for path in (scene.home / "redis").iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         scene.start("redis")
-    trial.notes["noticed"] = float(wait_until(lambda: not scene.product.is_ready(), limit_s=10))
+    return wait_until(lambda: not scene.product.is_ready(), limit_s=10)
 
 
 def _delete_bells(trial: Trial) -> int:

@@ -28,7 +28,8 @@ _SETTINGS = {
     "DELIVERY_SCHEDULE_S": "0,0.5,0.5,1,1,1,1,2,2,2,2,2,2,2,2,2,2,2,2,2",
 }
 LEASE_S = 6.5
-DNS_DELAY_S = 0.1
+_DNS_DELAY_S = 0.1
+_SUBSCRIBER_DELAY_S = 0.3
 _PAIR = (1, 2)
 
 
@@ -72,26 +73,33 @@ class Scene:
         self.tenant = Tenant(self.product.url, self.product.create_key(name))
         self.tenant.subscribe(f"http://127.0.0.1:{self.subscriber_proxy.port}/events", secret=self.secret)
 
+    def logs(self) -> str:
+        """The end of every process's log, for the message of a test that failed."""
+        return "\n".join(f"--- {name}{child.tail(8)}" for name, child in self.children.items())
+
     def where_is(self, stem: str) -> Whereabouts:
         """The API's own word on a promised verification that was not applied."""
         answer = self.tenant.get(f"/v1/verifications/vrf_{stem}0000000")
         if answer.status_code == 404:
             return Whereabouts.NOWHERE
-        dead = self.tenant.get("/v1/dead-letters?limit=100")
+        dead = self.tenant.get("/v1/dead-letters?kind=delivery&limit=100")
         if dead.status_code == 200 and stem in dead.text:
             return Whereabouts.DEAD_LETTER
         return Whereabouts.PENDING
 
 
 @contextmanager
-def opened(*, settings: Mapping[str, str] | None = None, subscriber_delay_s: float = 0.3) -> Iterator[Scene]:
-    """A scene with everything started and ready; everything is ended with it."""
+def opened(*, settings: Mapping[str, str] | None = None, skip_every: int = 0) -> Iterator[Scene]:
+    """A scene with everything started and ready; everything is ended with it.
+
+    With `skip_every` the subscriber answers 200 to every so many pushes without applying them: the negative control.
+    """
     with tempfile.TemporaryDirectory(prefix="vouchpost-faults-") as place:
         home = Path(place)
         redis_server = redis_child(home)
-        dns = SlowDns(delay_s=DNS_DELAY_S)
+        dns = SlowDns(delay_s=_DNS_DELAY_S)
         redis_proxy = FaultProxy(port_of(redis_server))
-        subscriber = _subscriber(home, secret := new_secret(), delay_s=subscriber_delay_s)
+        subscriber = _subscriber(home, secret := new_secret(), skip_every=skip_every)
         subscriber_proxy = FaultProxy(int(subscriber.env["SUBSCRIBER_PORT"]))
         changed = {**_SETTINGS, "SANDBOX_DNS": f"127.0.0.1:{dns.port}", **(settings or {})}
         product = Product(home, f"redis://127.0.0.1:{port_of(redis_server)}/0", changed)
@@ -135,12 +143,13 @@ def _children(product: Product, redis_server: Child, subscriber: Child, proxy: F
     return {child.name: child for child in [redis_server, subscriber, *apis, *workers]}
 
 
-def _subscriber(home: Path, secret: str, *, delay_s: float) -> Child:
+def _subscriber(home: Path, secret: str, *, skip_every: int) -> Child:
     env = {
         "SUBSCRIBER_HOME": str(home),
         "SUBSCRIBER_PORT": str(free_port()),
         "SUBSCRIBER_SECRET": secret,
-        "SUBSCRIBER_DELAY_S": str(delay_s),
+        "SUBSCRIBER_DELAY_S": str(_SUBSCRIBER_DELAY_S),
+        "SUBSCRIBER_SKIP_EVERY": str(skip_every),
     }
     return Child("subscriber", [sys.executable, "-m", "tests.faults.subscriber"], home / "subscriber.log", env=env)
 

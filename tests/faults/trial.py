@@ -10,7 +10,6 @@ from tests.faults.caller import Asked, Caller
 from tests.faults.oracle import Findings, Whereabouts, judge
 from tests.faults.scene import Scene, wait_until
 
-_QUIET_LIMIT_S = 60.0
 _numbers = count(1)
 
 
@@ -87,7 +86,7 @@ class Run:
         )
 
 
-def run(case: Case, scene: Scene, *, seed: int) -> Run:
+def run(case: Case, scene: Scene, *, seed: int, quiet_limit_s: float = 60) -> Run:
     """Runs a case once on a running scene and leaves the scene as healthy as the product can make it."""
     caller = Caller(
         ports=scene.api_ports,
@@ -103,7 +102,7 @@ def run(case: Case, scene: Scene, *, seed: int) -> Run:
     case.fault(trial)
     time.sleep(max(0.0, deadline - time.monotonic()))
     asked = caller.stop()
-    wait_until(lambda: not trial.open_promises(), limit_s=_QUIET_LIMIT_S)
+    wait_until(lambda: not trial.open_promises(), limit_s=quiet_limit_s)
     time.sleep(0.5)
     findings = _findings(trial, asked)
     return Run(
