@@ -54,6 +54,7 @@ class Case:
     needs_redelivery: bool = False
     needs_replay: bool = False
     recovery_limit_s: float = 15.0
+    answer_limit_s: float = 3.5  # a Redis that is down or hung is a 503 within 3 s, and a little for the machine
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -69,12 +70,14 @@ class Run:
     recovery_limit_s: float
     ended_by_themselves: int
     slowest_answer_s: float
+    answer_limit_s: float
     notes: Mapping[str, float]
     void: str = ""
 
     @property
     def ok(self) -> bool:
-        return self.findings.sound and not self.void and self.recovery_s <= self.recovery_limit_s
+        in_time = self.recovery_s <= self.recovery_limit_s and self.slowest_answer_s <= self.answer_limit_s
+        return self.findings.sound and in_time and not self.void
 
     def __str__(self) -> str:
         why = f" VOID: {self.void}" if self.void else ""
@@ -114,6 +117,7 @@ def run(case: Case, scene: Scene, *, seed: int, quiet_limit_s: float = 60) -> Ru
         recovery_limit_s=case.recovery_limit_s,
         ended_by_themselves=scene.keeper.ended_by_itself.total() - before,
         slowest_answer_s=asked.slowest_answer_s,
+        answer_limit_s=case.answer_limit_s,
         notes=trial.notes,
         void=_void(case, trial, asked, findings),
     )
