@@ -1,12 +1,14 @@
 """How a tenant's people sign in: API keys, kept only as hashes, and the partners some of them belong to."""
 
 import re
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
-from vouchpost_gateway.domain.world import Mode, Scope
+from vouchpost_gateway.domain.ids import encode
+from vouchpost_gateway.domain.world import Mode, Scope, World
 
-_SECRET_LENGTH = 43
 _SHAPE = re.compile(r"vp_(live|test)_(\d\d)([0-9a-hjkmnp-tv-z]{12})_([A-Za-z0-9_-]{43})")
 
 
@@ -61,3 +63,31 @@ def parse_key(text: str) -> PresentedKey | None:
 
 def hash_secret(secret: str) -> bytes:
     return sha256(secret.encode("ascii")).digest()
+
+
+def new_key(
+    world: World,
+    *,
+    scopes: frozenset[Scope],
+    label: str,
+    partner_id: str | None,
+    created_ms: int,
+    expires_ms: int | None,
+    random_bytes: Callable[[int], bytes],
+) -> tuple[ApiKey, str]:
+    """A key as it is stored, and its full text."""
+    short_id = encode(int.from_bytes(random_bytes(8)) % 32**12, 12)
+    secret = urlsafe_b64encode(random_bytes(32)).rstrip(b"=").decode()
+    key = ApiKey(
+        short_id=short_id,
+        tenant_id=world.tenant_id,
+        mode=world.mode,
+        partition=world.partition,
+        secret_hash=hash_secret(secret),
+        scopes=scopes,
+        created_ms=created_ms,
+        label=label,
+        partner_id=partner_id,
+        expires_ms=expires_ms,
+    )
+    return key, f"{key.id}_{secret}"

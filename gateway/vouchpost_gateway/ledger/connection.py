@@ -73,7 +73,7 @@ class Connection:
         self.address = address
         self._reply_limit_s = reply_limit_s
         self._connect_limit_s = connect_limit_s
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._opening = asyncio.Lock()
         self._closed = False
 
@@ -84,7 +84,7 @@ class Connection:
             link = await self._open()
         return await link.send(command)
 
-    async def _open(self) -> "_Link":
+    async def _open(self) -> "Link":
         async with self._opening:
             if self._closed:
                 raise LedgerUnavailable("the ledger's connection is closed")
@@ -92,11 +92,11 @@ class Connection:
                 self._link = await self._connect()
             return self._link
 
-    async def _connect(self) -> "_Link":
+    async def _connect(self) -> "Link":
         try:
             async with asyncio.timeout(self._connect_limit_s):
                 link = await open_link(self.address, reply_limit_s=self._reply_limit_s)
-                for command in _greeting(self.address):
+                for command in greeting(self.address):
                     await link.send(command)
                 return link
         except (OSError, TimeoutError) as error:
@@ -110,12 +110,12 @@ class Connection:
 
 async def open_link(
     address: Address, *, reply_limit_s: float | None, on_push: Callable[[Reply], None] | None = None
-) -> "_Link":
+) -> "Link":
     """A connected link. With `on_push`, every reply goes there instead: a link that listens."""
     loop = asyncio.get_running_loop()
 
-    def factory() -> _Link:
-        return _Link(loop, reply_limit_s, on_push)
+    def factory() -> Link:
+        return Link(loop, reply_limit_s, on_push)
 
     if address.path:
         _, link = await loop.create_unix_connection(factory, address.path)
@@ -125,7 +125,7 @@ async def open_link(
     return link
 
 
-def _greeting(address: Address) -> list[tuple[Argument, ...]]:
+def greeting(address: Address) -> list[tuple[Argument, ...]]:
     commands: list[tuple[Argument, ...]] = []
     if address.password:
         commands.append(("AUTH", *([address.username] if address.username else []), address.password))
@@ -134,7 +134,7 @@ def _greeting(address: Address) -> list[tuple[Argument, ...]]:
     return commands
 
 
-class _Link(asyncio.Protocol):
+class Link(asyncio.Protocol):
     """An open socket: commands out in batches, replies in order, one clock for the oldest unanswered command."""
 
     def __init__(

@@ -71,6 +71,10 @@ class Tenants:
             known = self._seals[world.tenant_id] = self.master_keys.open_data_key(world.tenant_id, blob)
         return known
 
+    async def email_hash_key(self, world: World) -> bytes:
+        """The key of the tenant's `email_hash`."""
+        return (await self.seal(world)).email_hash_key
+
 
 @dataclass(frozen=True, slots=True)
 class AccessRecords:

@@ -1,6 +1,8 @@
 """Verifications: accepted, read, committed, listed and erased."""
 
+import asyncio
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha1
 
@@ -105,6 +107,11 @@ class VerificationRecords:
         if record is None or record.request is None:
             return None
         return verification_of(await self.tenants.seal(world), stem, record)
+
+    async def views(self, world: World, stems: Sequence[str]) -> list[Verification]:
+        """Those of these verifications that are still kept, in the same order."""
+        found = await asyncio.gather(*(self.view(world, stem) for stem in stems))
+        return [view for view in found if view is not None]
 
     async def address(self, world: World, stem: str) -> str | None:
         """The address that was asked about, for subscriptions that asked to be told it."""

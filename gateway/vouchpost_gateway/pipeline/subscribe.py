@@ -1,4 +1,4 @@
-"""Subscriptions: made, changed, rotated, tested, disabled, removed. A change and the event that tells of it are one write."""
+"""Subscriptions: made, changed, rotated, tested, disabled, removed. A change and the event of it are one write."""
 
 import dataclasses
 from collections.abc import Callable, Sequence

@@ -177,7 +177,7 @@ end
 
 local mine = generation > 0 and generation == current and exists
 if mine and want > 0 then
-  recount()
+  if fast_cap > 0 then recount() end
   local cap = lane_cap
   if fast_cap > 0 then cap = math.min(cap, number_of(redis.call('HGET', lane[META], 'window')) or 1) end
   if slow == '1' then cap = 1 end

@@ -1,0 +1,155 @@
+"""Signing in, and the keys and partners of a tenant."""
+
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from vouchpost_gateway.domain.access import ApiKey, Partner, parse_key
+from vouchpost_gateway.domain.access import new_key as make_key
+from vouchpost_gateway.domain.errors import InvalidField, NotAuthenticated, NotFound
+from vouchpost_gateway.domain.ids import plain_id
+from vouchpost_gateway.domain.page import Page
+from vouchpost_gateway.domain.subscription import Subscription
+from vouchpost_gateway.domain.world import Principal, Scope, World
+
+_REMEMBERED_MS = 2000
+_MAX_REMEMBERED = 10_000
+_NO_HASH = bytes(32)
+
+
+class AccessRecords(Protocol):
+    async def add_key(self, key: ApiKey) -> None: ...
+
+    async def key(self, partition: int, short_id: str) -> ApiKey | None: ...
+
+    async def remove_key(self, world: World, short_id: str) -> bool: ...
+
+    async def keys(self, world: World, *, after: str | None, limit: int) -> Page[ApiKey]: ...
+
+    async def add_partner(self, world: World, partner: Partner) -> None: ...
+
+    async def partner(self, world: World, partner_id: str) -> Partner | None: ...
+
+    async def partners(self, world: World, *, after: str | None, limit: int) -> Page[Partner]: ...
+
+    async def remove_partner(self, world: World, partner_id: str) -> bool: ...
+
+
+class Hashes(Protocol):
+    async def email_hash_key(self, world: World) -> bytes: ...
+
+
+class OwnSubscriptions(Protocol):
+    async def list(
+        self, world: World, partner_id: str | None, *, after: str | None, limit: int
+    ) -> Page[Subscription]: ...
+
+    async def delete(self, world: World, partner_id: str | None, subscription_id: str) -> None: ...
+
+
+@dataclass(slots=True)
+class SignIn:
+    """Who presents a key. A key is remembered for two seconds, so a revoked one works no longer than that."""
+
+    records: AccessRecords
+    now_ms: Callable[[], int]
+    partitions: int
+    _known: dict[str, tuple[int, ApiKey]] = field(default_factory=dict)
+
+    async def sign_in(self, key_text: str) -> Principal:
+        """The principal of a good key; NotAuthenticated for any other text, whatever is wrong with it."""
+        presented = parse_key(key_text)
+        if presented is None or presented.partition >= self.partitions:
+            raise NotAuthenticated(NotAuthenticated.__doc__)
+        key = await self._find(presented.partition, presented.short_id)
+        matches = hmac.compare_digest(key.secret_hash if key else _NO_HASH, presented.secret_hash)
+        if key is None or not matches or key.mode is not presented.mode or self._expired(key):
+            raise NotAuthenticated(NotAuthenticated.__doc__)
+        world = World(key.tenant_id, key.mode, key.partition)
+        return Principal(world, key.id, key.scopes, key.partner_id)
+
+    async def _find(self, partition: int, short_id: str) -> ApiKey | None:
+        name, now = f"{partition}/{short_id}", self.now_ms()
+        read_at, known = self._known.get(name, (0, None))
+        if known is not None and now - read_at < _REMEMBERED_MS:
+            return known
+        key = await self.records.key(partition, short_id)
+        if len(self._known) >= _MAX_REMEMBERED:
+            self._known.clear()
+        if key is None:
+            self._known.pop(name, None)
+        else:
+            self._known[name] = (now, key)
+        return key
+
+    def _expired(self, key: ApiKey) -> bool:
+        return key.expires_ms is not None and key.expires_ms <= self.now_ms()
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """The keys and partners of a tenant, in one mode."""
+
+    records: AccessRecords
+    hashes: Hashes
+    subscriptions: OwnSubscriptions
+    now_ms: Callable[[], int]
+    random_bits: Callable[[], int]
+    random_bytes: Callable[[int], bytes]
+
+    async def keys(self, world: World, *, after: str | None, limit: int) -> Page[ApiKey]:
+        page = await self.records.keys(world, after=after, limit=limit)
+        return Page([key for key in page.items if key.mode is world.mode], page.next)
+
+    async def create_key(
+        self, world: World, *, scopes: frozenset[Scope], label: str, partner_id: str | None, expires_ms: int | None
+    ) -> tuple[ApiKey, str]:
+        """The key as stored, and its text, which nobody sees again."""
+        if partner_id is not None and await self.records.partner(world, partner_id) is None:
+            raise InvalidField("partner_id", "no such partner")
+        key, text = make_key(
+            world,
+            scopes=scopes,
+            label=label,
+            partner_id=partner_id,
+            created_ms=self.now_ms(),
+            expires_ms=expires_ms,
+            random_bytes=self.random_bytes,
+        )
+        await self.records.add_key(key)
+        return key, text
+
+    async def revoke_key(self, world: World, key_id: str) -> None:
+        """The key stops working at once here, and within two seconds everywhere."""
+        short_id = key_id.rpartition("_")[2][2:]
+        key = await self.records.key(world.partition, short_id)
+        if key is None or key.id != key_id or key.mode is not world.mode:
+            raise NotFound("key")
+        if not await self.records.remove_key(world, short_id):
+            raise NotFound("key")
+
+    async def partners(self, world: World, *, after: str | None, limit: int) -> Page[Partner]:
+        return await self.records.partners(world, after=after, limit=limit)
+
+    async def create_partner(self, world: World, *, name: str) -> Partner:
+        now_ms = self.now_ms()
+        partner = Partner(plain_id("prt", now_ms=now_ms, random_bits=self.random_bits()), name, now_ms)
+        await self.records.add_partner(world, partner)
+        return partner
+
+    async def delete_partner(self, world: World, partner_id: str) -> None:
+        """Its keys first, then its subscriptions, then the partner: asked again, it goes on where it stopped."""
+        if await self.records.partner(world, partner_id) is None:
+            raise NotFound("partner")
+        page: Page[ApiKey] = await self.records.keys(world, after=None, limit=100_000)
+        for key in page.items:
+            if key.partner_id == partner_id:
+                await self.records.remove_key(world, key.short_id)
+        while (own := await self.subscriptions.list(world, partner_id, after=None, limit=100)).items:
+            for subscription in own.items:
+                await self.subscriptions.delete(world, partner_id, subscription.id)
+        await self.records.remove_partner(world, partner_id)
+
+    async def email_hash_key(self, world: World) -> bytes:
+        return await self.hashes.email_hash_key(world)
