@@ -1,0 +1,224 @@
+"""One line per outcome, as JSON or for a console. Writing never waits: a reader who is slow, or gone, costs lines.
+
+An address appears only as a keyed hash; what looks like an address, a key, a secret or a signature is struck out,
+wherever it came from. Errors are logged by their type and place: their message may quote anything.
+"""
+
+import hmac
+import logging
+import os
+import queue
+import re
+import sys
+import threading
+import time
+import traceback
+from hashlib import sha256
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from vouchpost_gateway.setting_types import LogFormat, LogLevel
+
+CAPACITY_LINES = 10_000
+
+_FLUSH_LIMIT_S = 1.0
+_TELL_DROPS_EVERY_S = 1.0
+_FRAMES = 12
+# arq logs the arguments of jobs at INFO; the others repeat what our own lines say.
+_TOO_TALKATIVE = ("arq", "uvicorn.access", "uvicorn.error", "aiohttp", "asyncio")
+# Struck out of the finished line, so an escape of JSON counts as one character of an address: what is left stays JSON.
+_PRIVATE = re.compile(
+    rb"(?:\\.|[^\s\"'<>(){}\[\]:;,=@\\])+@[^\s\"'<>(){}\[\]:;,@\\]+"  # an address, or the password in a URL
+    rb"|\bwhsec_[A-Za-z0-9+/=_-]+"
+    rb"|\bvp_(?:live|test)_[0-9a-z]{14}_[A-Za-z0-9_-]+"
+    rb"|\bv1,[A-Za-z0-9+/=]{20,}"
+    rb"|(?P<escape>\\.)"  # stepped over whole and kept
+)
+_TRACES = (b"@", b"whsec_", b"vp_", b"v1,")
+
+
+class LogSink:
+    """Writes lines to a file descriptor from a thread of its own; drops and counts what does not fit in the queue."""
+
+    def __init__(self, descriptor: int, *, capacity_lines: int = CAPACITY_LINES) -> None:
+        self._descriptor = descriptor
+        self._lines: queue.Queue[bytes | None] = queue.Queue(capacity_lines)
+        self._dropped = 0
+        self._told = 0
+        self._closed = threading.Event()
+        threading.Thread(target=self._run, name="log-sink", daemon=True).start()
+
+    @property
+    def dropped(self) -> int:
+        """Lines lost so far: the queue was full, or the write failed."""
+        return self._dropped
+
+    def write(self, line: bytes) -> None:
+        """Never waits and never raises."""
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self._dropped += 1
+
+    def close(self, *, limit_s: float = _FLUSH_LIMIT_S) -> None:
+        """Writes what is queued, as far as the reader takes it in time."""
+        deadline = time.monotonic() + limit_s
+        try:
+            self._lines.put(None, timeout=limit_s)
+        except queue.Full:
+            return
+        self._closed.wait(max(0.0, deadline - time.monotonic()))
+
+    def _run(self) -> None:
+        told_at = 0.0
+        while (line := self._lines.get()) is not None:
+            self._write_out(line)
+            if time.monotonic() - told_at > _TELL_DROPS_EVERY_S:
+                self._tell_drops()
+                told_at = time.monotonic()
+        self._tell_drops()
+        self._closed.set()
+
+    def _write_out(self, line: bytes) -> None:
+        rest = memoryview(line + b"\n")
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:  # the reader is gone, or the disk is full
+            self._dropped += 1
+
+    def _tell_drops(self) -> None:
+        dropped = self._dropped
+        if dropped > self._told:
+            self._write_out(b'{"event": "log.lines_dropped", "level": "warning", "total": %d}' % dropped)
+            self._told = dropped
+
+
+def set_up(
+    *, level: LogLevel, form: LogFormat, role: str, address_key: bytes, descriptor: int = 2, sink: LogSink | None = None
+) -> LogSink:
+    """Sends structlog's lines and the standard library's through one sink; called once per process."""
+    sink = sink or LogSink(descriptor)
+    shared = _shared_processors(role, address_key)
+    renderer = _renderer(form, colours=os.isatty(descriptor))
+    number = logging.getLevelNamesMapping()[level.value.upper()]
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, *shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=lambda *_: _SinkLogger(sink),
+        cache_logger_on_first_use=True,
+    )
+    _take_over_standard_logging(sink, [structlog.stdlib.add_log_level, *shared], renderer, number)
+    return sink
+
+
+def address_key(master_key: bytes) -> bytes:
+    """The key of address hashes in logs: all processes with this master key write the same hash for an address."""
+    return hmac.digest(master_key, b"vouchpost address hashes in logs", "sha256")
+
+
+def redacted(line: bytes) -> bytes:
+    """The line without anything that looks like an address, key, secret or signature."""
+    if not any(trace in line for trace in _TRACES):
+        return line
+    return _PRIVATE.sub(lambda found: found["escape"] or b"[redacted]", line)
+
+
+class _SinkLogger:
+    """What structlog calls with a finished line."""
+
+    def __init__(self, sink: LogSink) -> None:
+        self._sink = sink
+
+    def msg(self, line: str) -> None:
+        self._sink.write(redacted(line.encode(errors="backslashreplace")))
+
+    debug = info = warning = error = critical = exception = msg
+
+
+class _SinkHandler(logging.Handler):
+    """What the standard library calls with a record of a dependency."""
+
+    def __init__(self, sink: LogSink) -> None:
+        super().__init__()
+        self._sink = sink
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._sink.write(redacted(self.format(record).encode(errors="backslashreplace")))
+        except Exception:  # noqa: BLE001  a record that cannot be formatted is a lost line, never a lost request
+            self._sink.write(b'{"event": "log.line_unreadable", "level": "warning"}')
+
+
+def _take_over_standard_logging(sink: LogSink, shared: list[Processor], renderer: Processor, number: int) -> None:
+    handler = _SinkHandler(sink)
+    strip = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared], processors=[strip, renderer], keep_exc_info=False, keep_stack_info=False
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(number)
+    for name in _TOO_TALKATIVE:
+        logging.getLogger(name).setLevel(max(number, logging.WARNING))
+    logging.captureWarnings(capture=True)
+
+
+def _shared_processors(role: str, key: bytes) -> list[Processor]:
+    def name_role(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        event["role"] = role
+        return event
+
+    return [
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        name_role,
+        _hash_address(key),
+        _name_error,
+    ]
+
+
+def _hash_address(key: bytes) -> Processor:
+    def replace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        address = event.pop("address", None)
+        if address is not None:
+            digest = hmac.new(key, str(address).encode(errors="backslashreplace"), sha256)
+            event["address_hash"] = digest.hexdigest()[:16]
+        return event
+
+    return replace
+
+
+def _name_error(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """`exc_info` as the type of the error, of its cause, and where it was raised: no message, no values."""
+    error = _error_of(event.pop("exc_info", None))
+    if error is not None:
+        event["error"] = " < ".join(_chain(error))
+        frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+        event["trace"] = [f"{os.path.basename(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames]  # noqa: PTH119
+    return event
+
+
+def _error_of(info: object) -> BaseException | None:
+    if isinstance(info, BaseException):
+        return info
+    if isinstance(info, tuple):
+        return next((part for part in info if isinstance(part, BaseException)), None)
+    return sys.exc_info()[1] if info else None
+
+
+def _chain(error: BaseException) -> list[str]:
+    names: list[str] = []
+    step: BaseException | None = error
+    while step is not None and len(names) < _FRAMES:
+        names.append(type(step).__name__)
+        step = step.__cause__ or step.__context__
+    return names
+
+
+def _renderer(form: LogFormat, *, colours: bool) -> Processor:
+    if form is LogFormat.CONSOLE:
+        return structlog.dev.ConsoleRenderer(colors=colours)
+    return structlog.processors.JSONRenderer(ensure_ascii=False)
