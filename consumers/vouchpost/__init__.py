@@ -27,6 +27,9 @@ from vouchpost.errors import (
     VouchpostError,
 )
 from vouchpost.message import Message, Status, Verdict
+from vouchpost.receiver import Receiver
+from vouchpost.replay import Outcome
+from vouchpost.router import Router
 from vouchpost.signature import Verifier
 
 __all__ = [
@@ -44,8 +47,11 @@ __all__ = [
     "NoMatchingSignatureError",
     "NotAnEventError",
     "NotJsonError",
+    "Outcome",
     "OverloadedError",
+    "Receiver",
     "RequestRefusedError",
+    "Router",
     "SecretError",
     "SignatureError",
     "Status",

@@ -1,0 +1,57 @@
+"""What the sender is answered: the only place of the kit that knows status codes. No I/O.
+
+2xx is said only when nothing remains to be done. Whatever may be better later is 5xx, so that the sender tries again.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final
+
+from vouchpost.errors import (
+    BodyTooLargeError,
+    HandlerError,
+    InFlightError,
+    MessageError,
+    SignatureError,
+    StoreUnavailableError,
+    VouchpostError,
+)
+from vouchpost.replay import Outcome
+
+_STATUS: Final[tuple[tuple[type[VouchpostError], HTTPStatus], ...]] = (
+    (SignatureError, HTTPStatus.BAD_REQUEST),
+    (BodyTooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (MessageError, HTTPStatus.BAD_REQUEST),
+    (HandlerError, HTTPStatus.INTERNAL_SERVER_ERROR),
+    (InFlightError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (StoreUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A status, headers and a body; `outcome` is what is counted: an outcome, or the reason of an error."""
+
+    status: int
+    outcome: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...]
+
+
+def accepted(outcome: Outcome) -> Answer:
+    body = json.dumps({"outcome": outcome.value}).encode()
+    return Answer(HTTPStatus.OK, outcome.value, body, (("content-type", "application/json"),))
+
+
+def refused(error: VouchpostError) -> Answer:
+    """A problem (RFC 9457) that says what to look at, and nothing that the sender did not know."""
+    status = next((code for kind, code in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+    problem = {"type": "about:blank", "title": status.phrase, "status": status.value, "reason": error.reason}
+    if not isinstance(error, HandlerError):  # what went wrong inside is nobody's business
+        problem["detail"] = str(error)
+    headers = [("content-type", "application/problem+json")]
+    if isinstance(error, InFlightError | StoreUnavailableError):
+        headers.append(("retry-after", str(math.ceil(error.retry_after_s))))
+    return Answer(status, error.reason, json.dumps(problem).encode(), tuple(headers))

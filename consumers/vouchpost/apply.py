@@ -1,0 +1,85 @@
+"""Applies an event: its mark and its effect become true in one transaction of the consumer's database, or neither.
+
+What a second run of the same event meets is the mark: it is then a duplicate, and the effect is not run again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import Any, Protocol, runtime_checkable
+
+from vouchpost.errors import HandlerError
+from vouchpost.replay import Claim, Expectation, Outcome
+
+
+class Transaction(Protocol):
+    """A running transaction. `handle` is what the handler writes its effect with; it never commits by itself."""
+
+    handle: Any
+
+    def claim(self, claim: Claim) -> Outcome:
+        """Sets the mark and moves the guard; APPLIED, DUPLICATE or STALE. InFlightError when another holds it."""
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Where marks and guards live. `exactly_once` says whether the effect can share their transaction."""
+
+    exactly_once: bool
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Commits at the end of the block, rolls back when it raises; StoreUnavailableError when it cannot."""
+
+    def expect(self, handle: Any, expectation: Expectation) -> None:
+        """Moves the guard, in the caller's own transaction, so that verdicts from before it are stale."""
+
+    def forget(self, *, before_s: int, limit: int) -> int:
+        """Removes at most `limit` marks, and as many guards of single verifications, made before that time."""
+
+
+class AsyncTransaction(Protocol):
+    """`Transaction`, awaited."""
+
+    handle: Any
+
+    async def claim(self, claim: Claim) -> Outcome: ...
+
+
+@runtime_checkable
+class AsyncStore(Protocol):
+    """`Store`, awaited."""
+
+    exactly_once: bool
+
+    def transaction_async(self) -> AbstractAsyncContextManager[AsyncTransaction]: ...
+
+    async def expect_async(self, handle: Any, expectation: Expectation) -> None: ...
+
+    async def forget_async(self, *, before_s: int, limit: int) -> int: ...
+
+
+def apply(store: Store, claim: Claim, effect: Callable[[Any], None]) -> Outcome:
+    """Runs the effect if, and only if, the claim is new; HandlerError when the effect raises."""
+    with store.transaction() as transaction:
+        outcome = transaction.claim(claim)
+        if outcome is Outcome.APPLIED:
+            try:
+                effect(transaction.handle)
+            except Exception as error:  # whatever a handler raises rolls back and is answered 5xx
+                raise HandlerError from error
+    return outcome
+
+
+async def apply_async(
+    store: AsyncStore, claim: Claim, effect: Callable[[Any], Awaitable[None]], *, limit_s: float
+) -> Outcome:
+    """`apply`, with a limit on the effect; HandlerError when it takes longer."""
+    async with store.transaction_async() as transaction:
+        outcome = await transaction.claim(claim)
+        if outcome is Outcome.APPLIED:
+            try:
+                async with asyncio.timeout(limit_s):
+                    await effect(transaction.handle)
+            except Exception as error:
+                raise HandlerError from error
+    return outcome

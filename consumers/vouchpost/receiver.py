@@ -1,0 +1,178 @@
+"""The ladder: signature ▶ replay ▶ apply. No I/O of its own: it waits for the store and the handler, for nothing else.
+
+`receive` raises the kit's errors; `answer` turns outcomes and errors alike into what the sender is told.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from vouchpost.answer import Answer, accepted, refused
+from vouchpost.apply import AsyncStore, Store, apply, apply_async
+from vouchpost.errors import ApplyError, BodyTooLargeError, ConfigurationError, HandlerError, VouchpostError
+from vouchpost.message import Message
+from vouchpost.replay import DEFAULT_RETENTION, Claim, Expectation, Outcome, checked_name, checked_retention, claim_of
+from vouchpost.router import Handler, Router, run, run_async
+from vouchpost.signature import DEFAULT_BODY_LIMIT, DEFAULT_TOLERANCE_S, Headers, Verifier
+
+_log: Final = logging.getLogger("vouchpost")
+_FORGET_EVERY_S: Final = 3600
+_FORGET_LIMIT: Final = 10_000
+
+
+class Receiver:
+    """Receives the events of one subscription and applies each of them once.
+
+    `name` is part of what marks are kept under: it must stay the same over restarts, and differ between receivers that
+    share a database. `handler_limit_s` bounds async handlers and lies below the gateway's own limit of 15 seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        secrets: str | Sequence[str],
+        store: Store | AsyncStore,
+        router: Router,
+        name: str = "default",
+        tolerance_s: int = DEFAULT_TOLERANCE_S,
+        retention: timedelta = DEFAULT_RETENTION,
+        body_limit: int = DEFAULT_BODY_LIMIT,
+        handler_limit_s: float = 10,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._verifier = Verifier(secrets, tolerance_s=tolerance_s, body_limit=body_limit, clock=clock)
+        self._plain = store if isinstance(store, Store) else None
+        self._async = store if isinstance(store, AsyncStore) else None
+        self._router = router
+        self.name = checked_name(name)
+        self._retention_s = int(checked_retention(retention).total_seconds())
+        self._handler_limit_s = handler_limit_s
+        self._clock = clock
+        self._forget_at_s = clock()
+        self._lock = threading.Lock()
+        self.counts: Counter[str] = Counter()
+        """How often each outcome, or each reason of an error, was answered by this process."""
+
+    @property
+    def body_limit(self) -> int:
+        """How many bytes of a body are worth reading."""
+        return self._verifier.body_limit
+
+    def answer(self, *, headers: Headers, body: bytes) -> Answer:
+        """What to tell the sender, whatever it sent."""
+        try:
+            return self._counted(accepted(self.receive(headers=headers, body=body)))
+        except VouchpostError as error:
+            return self.refuse(error)
+
+    async def answer_async(self, *, headers: Headers, body: bytes) -> Answer:
+        """`answer`, for servers that await; a plain store is driven from a thread."""
+        try:
+            return self._counted(accepted(await self.receive_async(headers=headers, body=body)))
+        except VouchpostError as error:
+            return self.refuse(error)
+
+    def refuse(self, error: VouchpostError) -> Answer:
+        """The answer to an error, counted and logged. The traceback of a handler is logged as it is."""
+        cause = error.__cause__ if isinstance(error, HandlerError) else None
+        _log.warning("event.refused %s receiver=%s", error.reason, self.name, exc_info=cause)
+        return self._counted(refused(error))
+
+    def receive(self, *, headers: Headers, body: bytes) -> Outcome:
+        """Verifies and applies one delivery."""
+        if self._plain is None:
+            raise ConfigurationError("this store is async: await receive_async, or answer_async")
+        message, handler = self._opened(headers, body)
+        if handler is None:
+            return Outcome.IGNORED
+        outcome = apply(self._plain, self._claim(message), partial(run, handler, message))
+        if self._is_time_to_forget():
+            self.forget()
+        return outcome
+
+    async def receive_async(self, *, headers: Headers, body: bytes) -> Outcome:
+        """Verifies and applies one delivery, awaiting the store and the handler."""
+        if self._async is None:
+            return await asyncio.to_thread(self.receive, headers=headers, body=body)
+        message, handler = self._opened(headers, body)
+        if handler is None:
+            return Outcome.IGNORED
+        effect = partial(run_async, handler, message)
+        outcome = await apply_async(self._async, self._claim(message), effect, limit_s=self._handler_limit_s)
+        if self._is_time_to_forget():
+            await self.forget_async()
+        return outcome
+
+    def expect(self, handle: Any, *, subject_id: str, sequence: int) -> None:
+        """Call it where a subject's address changes, with the sequence of the new verification, before the commit."""
+        if self._plain is None:
+            raise ConfigurationError("this store is async: await expect_async")
+        self._plain.expect(handle, self._expectation(subject_id, sequence))
+
+    async def expect_async(self, handle: Any, *, subject_id: str, sequence: int) -> None:
+        """`expect`, awaited."""
+        if self._async is None:
+            raise ConfigurationError("this store is not async: call expect")
+        await self._async.expect_async(handle, self._expectation(subject_id, sequence))
+
+    def forget(self) -> None:
+        """Removes marks past their retention. A failure costs nothing but room: the event was applied."""
+        assert self._plain is not None
+        with suppress(ApplyError):
+            self._plain.forget(before_s=int(self._clock()) - self._retention_s, limit=_FORGET_LIMIT)
+
+    async def forget_async(self) -> None:
+        """`forget`, awaited."""
+        assert self._async is not None
+        with suppress(ApplyError):
+            await self._async.forget_async(before_s=int(self._clock()) - self._retention_s, limit=_FORGET_LIMIT)
+
+    def _opened(self, headers: Headers, body: bytes) -> tuple[Message, Handler | None]:
+        message = self._verifier.verify(headers=headers, body=body)
+        return message, self._router.handler_for(message.type)
+
+    def _claim(self, message: Message) -> Claim:
+        return claim_of(message, receiver=self.name, now_s=self._clock())
+
+    def _expectation(self, subject_id: str, sequence: int) -> Expectation:
+        return Expectation(self.name, subject_id, sequence, int(self._clock()))
+
+    def _is_time_to_forget(self) -> bool:
+        """At the first event, and once an hour after."""
+        now_s = self._clock()
+        with self._lock:
+            due = now_s >= self._forget_at_s
+            if due:
+                self._forget_at_s = now_s + _FORGET_EVERY_S
+        return due
+
+    def _counted(self, answer: Answer) -> Answer:
+        with self._lock:
+            self.counts[answer.outcome] += 1
+        return answer
+
+
+class BodyBuffer:
+    """Collects a body chunk by chunk, and gives up as soon as it is too large."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self._limit:
+            raise BodyTooLargeError
+        self._chunks.append(chunk)
+
+    @property
+    def body(self) -> bytes:
+        return b"".join(self._chunks)
