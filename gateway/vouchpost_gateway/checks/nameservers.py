@@ -1,6 +1,7 @@
 """Which name servers to ask: those of the settings, or the system's."""
 
 import ipaddress
+import re
 import socket
 from collections.abc import Sequence
 
@@ -38,22 +39,20 @@ def servers_of(texts: Sequence[str]) -> tuple[NameServer, ...]:
     return tuple(parse_server(text) for text in texts) if texts else system_servers()
 
 
+_SHAPE = re.compile(
+    r"\[(?P<bracketed>[^\]]+)\](:(?P<its_port>\d{1,5}))?|(?P<host>[^:\[\]]+):(?P<port>\d{1,5})|(?P<bare>[^\[\]]+)"
+)
+
+
 def _split(text: str) -> tuple[str, int]:
-    if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
-        return host, _port(rest.removeprefix(":"), text)
-    if text.count(":") == 1:
-        host, _, port = text.partition(":")
-        return host, _port(port, text)
-    return text, 53
-
-
-def _port(text: str, whole: str) -> int:
-    if not text:
-        return 53
-    if not (text.isascii() and text.isdigit() and 0 < int(text) < 65536):
-        raise Misconfigured(f"not a name server: {whole!r}")
-    return int(text)
+    match = _SHAPE.fullmatch(text)
+    if match is None:
+        raise Misconfigured(f"not a name server: {text!r}")
+    host = match["bracketed"] or match["host"] or match["bare"]
+    port = int(match["its_port"] or match["port"] or 53)
+    if not 0 < port < 65536:
+        raise Misconfigured(f"not the port of a name server: {text!r}")
+    return host, port
 
 
 def _resolve(host: str) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 import email_validator
 
@@ -29,11 +30,13 @@ class Flaw(StrEnum):
     NO_AT_SIGN = "no_at_sign"
     LOCAL_PART_EMPTY = "local_part_empty"
     LOCAL_PART_TOO_LONG = "local_part_too_long"
-    LOCAL_PART_QUOTED = "local_part_quoted"
     LOCAL_PART = "local_part"
     DOMAIN_EMPTY = "domain_empty"
-    DOMAIN_LITERAL = "domain_literal"
     DOMAIN = "domain"
+    # In the grammar of RFC 5321, and yet no address that anyone on the Internet is written to at.
+    LOCAL_PART_QUOTED = "local_part_quoted"
+    DOMAIN_LITERAL = "domain_literal"
+    DOMAIN_WITHOUT_DOT = "domain_without_dot"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +72,49 @@ def normalise(text: str) -> Mailbox | Malformed:
     if not parseable(text):
         return Malformed(Flaw.UNPARSEABLE)
     try:
-        parsed = email_validator.validate_email(
-            text,
-            strict=True,
-            allow_smtputf8=True,
-            allow_quoted_local=False,
-            allow_domain_literal=False,
-            allow_display_name=False,
-            check_deliverability=False,
-        )
+        parsed = _validate(text)
     except email_validator.EmailNotValidError:
         return Malformed(_flaw_of(text))
+    if _octets(parsed.local_part) > MAX_LOCAL_PART:
+        return Malformed(Flaw.LOCAL_PART_TOO_LONG)
     return Mailbox(parsed.local_part, parsed.ascii_domain, parsed.domain, parsed.smtputf8)
+
+
+def well_formed(text: str, *, rare_forms: bool = False) -> bool:
+    """Whether the grammar of RFC 5321 and RFC 6531 has it, reachable or not: a domain without a dot passes.
+
+    `rare_forms` adds what they allow beside the usual: quoted local parts and address literals.
+    """
+    if not parseable(text) or not _within_octets(text):
+        return False
+    if rare_forms and text.startswith('""@'):
+        text = f"empty{text[2:]}"  # RFC 5321 4.1.2: a quoted string may be empty, which the library does not have
+    try:
+        _validate(text, allow_quoted_local=rare_forms, allow_domain_literal=rare_forms, globally_deliverable=False)
+    except email_validator.EmailNotValidError:
+        return False
+    return True
+
+
+_validate = partial(
+    email_validator.validate_email,
+    strict=True,
+    allow_smtputf8=True,
+    allow_quoted_local=False,
+    allow_domain_literal=False,
+    allow_display_name=False,
+    globally_deliverable=True,
+    check_deliverability=False,
+)
+
+# RFC 5321 4.1.2: only a printable ASCII character may be quoted by a backslash; RFC 6531 3.3 did not widen that.
+_BAD_QUOTED_PAIR = re.compile(r"\\[^\x20-\x7e]")
+
+
+def _within_octets(text: str) -> bool:
+    """RFC 6531 3.3: limits are in octets of UTF-8, quotes and backslashes included; the library counts characters."""
+    local_part = text.rpartition("@")[0]
+    return _octets(local_part) <= MAX_LOCAL_PART and not _BAD_QUOTED_PAIR.search(local_part)
 
 
 def _octets(text: str) -> int:
@@ -92,27 +126,26 @@ def _octets(text: str) -> int:
 
 
 def _flaw_of(text: str) -> Flaw:
-    """Which part to look at, told from its shape alone: the library's own words quote the address."""
+    """Which part to look at, told from the shape alone: the library's own words quote the address."""
     local_part, at, domain = text.rpartition("@")
     if not at:
         return Flaw.NO_AT_SIGN
+    if well_formed(text, rare_forms=True):
+        return _rarity_of(local_part, domain)
     seen = (flaw for flaw, shows in _SHAPES if shows(local_part, domain))
-    return next(seen, Flaw.DOMAIN if _is_local_part(local_part) else Flaw.LOCAL_PART)
+    return next(seen, Flaw.DOMAIN if well_formed(f"{local_part}@example.com", rare_forms=True) else Flaw.LOCAL_PART)
+
+
+def _rarity_of(local_part: str, domain: str) -> Flaw:
+    if local_part.startswith('"'):
+        return Flaw.LOCAL_PART_QUOTED
+    if domain.startswith("["):
+        return Flaw.DOMAIN_LITERAL
+    return Flaw.DOMAIN if "." in domain else Flaw.DOMAIN_WITHOUT_DOT
 
 
 _SHAPES: tuple[tuple[Flaw, Callable[[str, str], bool]], ...] = (
     (Flaw.LOCAL_PART_EMPTY, lambda local_part, _: not local_part),
     (Flaw.DOMAIN_EMPTY, lambda _, domain: not domain),
-    (Flaw.LOCAL_PART_QUOTED, lambda local_part, _: local_part[0] == local_part[-1] == '"'),
     (Flaw.LOCAL_PART_TOO_LONG, lambda local_part, _: len(local_part) > MAX_LOCAL_PART),
-    (Flaw.DOMAIN_LITERAL, lambda _, domain: domain.startswith("[")),
 )
-
-
-def _is_local_part(text: str) -> bool:
-    """Whether the flaw must be elsewhere, since this local part is good at a domain that is."""
-    try:
-        email_validator.validate_email(f"{text}@example.com", strict=True, check_deliverability=False)
-    except email_validator.EmailNotValidError:
-        return False
-    return True
