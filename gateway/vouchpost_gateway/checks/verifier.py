@@ -18,6 +18,7 @@ from vouchpost_gateway.checks.policy import DEFAULT_POLICY, Policy
 from vouchpost_gateway.checks.reserved import is_reserved, is_sandbox
 from vouchpost_gateway.checks.role import RoleNames, packaged_roles
 from vouchpost_gateway.checks.syntax import Mailbox, Malformed, normalise
+from vouchpost_gateway.domain.address import is_public
 from vouchpost_gateway.domain.verification import Depth, Finding, Flags, Question, Verdict
 from vouchpost_gateway.domain.world import Mode
 
@@ -25,11 +26,6 @@ from vouchpost_gateway.domain.world import Mode
 _TIME_LIMIT_S: Final = 10.0
 # RFC 5737 and RFC 3849, for documentation: where the hosts of the sandbox seem to live.
 _SANDBOX_HOSTS = (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32"))
-
-
-def globally_routable(address: str) -> bool:
-    """The least that must hold of a mail host's address; wiring passes the stricter guard that pushing uses."""
-    return ipaddress.ip_address(address).is_global
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +45,7 @@ class Verifier:
         *,
         live: Resolver,
         sandbox: Resolver | None,
-        is_public: Callable[[str], bool] = globally_routable,
+        is_public: Callable[[str], bool] = is_public,
         policy: Policy = DEFAULT_POLICY,
         lists: DomainLists | None = None,
         roles: RoleNames | None = None,
@@ -71,7 +67,7 @@ class Verifier:
         dns_servers: Sequence[str] = (),
         dns_timeout_s: float = 5.0,
         sandbox_dns: str | None = None,
-        is_public: Callable[[str], bool] = globally_routable,
+        is_public: Callable[[str], bool] = is_public,
     ) -> Self:
         """From plain settings. No servers named means the system's; without a sandbox, test questions stay unknown.
 

@@ -7,7 +7,7 @@ from dnslib import QTYPE, DNSRecord  # type: ignore[import-untyped]  # it has no
 
 from vouchpost_gateway.checks.dns import NameServer, Resolver
 from vouchpost_gateway.checks.mx import MAX_LOOKUPS, Route, find_route
-from vouchpost_gateway.checks.verifier import globally_routable
+from vouchpost_gateway.domain.address import is_public
 
 from .peers import Behaviour, Peer, fails, name_server, reply, silent, zone
 
@@ -31,7 +31,7 @@ def _route(behaviour: Behaviour | str, domain: str = "a.net", *, timeout_s: floa
     async def main() -> tuple[Route, Peer]:
         async with name_server(behave) as peer:
             resolver = Resolver([NameServer("127.0.0.1", peer.port)], timeout_s=timeout_s)
-            route = await find_route(domain, resolver=resolver, is_public=globally_routable)
+            route = await find_route(domain, resolver=resolver, is_public=is_public)
             await resolver.aclose()
             return route, peer
 
