@@ -43,6 +43,9 @@ class HostPort(NamedTuple):
     host: str
     port: int
 
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
 
 def _split(value: object) -> object:
     """Comma-separated text as a list; anything else as it is."""

@@ -58,6 +58,7 @@ def test_lists_are_comma_separated(monkeypatch: pytest.MonkeyPatch) -> None:
         HostPort("2620:fe::9", 53),
         HostPort("127.0.0.1", 54),
     )
+    assert [str(server) for server in settings.dns_servers[:2]] == ["9.9.9.9:53", "[2620:fe::fe]:5353"]
     assert settings.push_allow_networks == (ip_network("10.1.0.0/16"), ip_network("fd00::/8"))
 
 

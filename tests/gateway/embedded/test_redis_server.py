@@ -153,3 +153,19 @@ def test_stopping_twice_is_stopping_once(tmp_path: Path) -> None:
         server.stop()
 
     assert not is_alive(server.pid)
+
+
+def test_a_server_that_cannot_end_yet_is_asked_again(tmp_path: Path) -> None:
+    """Redis drops a SIGTERM that comes while it writes the first append-only file."""
+    server = EmbeddedRedis.start(tmp_path / "data")
+    with client(server) as ask:
+        ask.config_set("appendonly", "no")
+        ask.config_set("rdb-key-save-delay", "1000")
+        ask.mset({str(number): "x" for number in range(1000)})
+        ask.config_set("appendonly", "yes")
+
+    started = time.monotonic()
+    server.stop()
+
+    assert time.monotonic() - started < 5
+    assert "Writing initial AOF, can't exit" in server.plan.log_file.read_text()
