@@ -51,7 +51,6 @@ class DeliveryProgress:
     attempt_count: int = 0
     attempts: tuple[Attempt, ...] = ()
     ended_ms: int | None = None
-    subscription_id: str | None = None
     since_ms: int | None = None
     attempts_before: int = 0
 

@@ -14,6 +14,7 @@ from vouchpost_gateway.ledger.scripts import Script
 
 _SLOTS = 16384
 _MAX_REDIRECTS = 8
+_REPLICATION_LIMIT_MS = 1000
 
 
 class Store:
@@ -54,6 +55,14 @@ class Store:
     async def call(self, name: str, key: str, *arguments: Argument) -> Reply:
         """Runs one plain command on the server that holds `key`."""
         return await self._send(key, (name, key, *arguments))
+
+    async def replicated(self, key: str, replicas: int) -> None:
+        """Returns once so many replicas have what was written on this connection; LedgerUnavailable otherwise.
+
+        It tells, it does not undo: the write stands, and the caller's repeat will find it.
+        """
+        if int(await self._send(key, ("WAIT", replicas, _REPLICATION_LIMIT_MS))) < replicas:
+            raise LedgerUnavailable(f"the write has not reached {replicas} replicas in time")
 
     async def ask(self, *command: Argument) -> Reply:
         """Runs a command that is about the server, not about a key, on the server that the URL names."""

@@ -14,6 +14,7 @@ from vouchpost_gateway.domain.secret import SigningSecret
 from vouchpost_gateway.domain.subscription import DisabledReason, Subscription
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.connection import Argument
 from vouchpost_gateway.ledger.lanes import BellLimits, rings
 from vouchpost_gateway.ledger.record import HEAD, pack_event, pack_targets
 from vouchpost_gateway.ledger.scripts import load
@@ -127,11 +128,10 @@ class SubscriptionRecords:
         tail = pack_event(event) + pack_targets(event.revision, targets) if event else b""
         item = event.stem + encode(event.revision, 3) if event else ""
         hour = hour_of(event.stem) if event else 0
-        arguments = (
-            *(lane.id, encode(number, 4), expected, packed, int(paused), MAX_PER_WORLD),
-            *(self.bells.ring_ms, keys.WAKE_CHANNEL, event.stem if event else "", hour, item, HEAD, tail),
-            *(LATEST_CAP, len(lanes), *(target.id for target in lanes)),
-        )
+        arguments: list[Argument] = [lane.id, encode(number, 4), expected]
+        arguments += (packed, int(paused), MAX_PER_WORLD, self.bells.ring_ms, keys.WAKE_CHANNEL)
+        arguments += (event.stem if event else "", hour, item, HEAD, tail, LATEST_CAP)
+        arguments += (len(lanes), *(target.id for target in lanes))
         return await self.store.run(_WRITE, names, arguments)
 
 

@@ -63,6 +63,7 @@ class VerificationRecords:
     backlog: Backlog = field(default_factory=Backlog)
     bells: BellLimits = field(default_factory=BellLimits)
     idempotency_ms: int = 86_400_000
+    replicas: int = 0
 
     async def accept(
         self, world: World, stem: str, new: NewVerification, *, idempotency_key: str | None, body: bytes
@@ -93,6 +94,8 @@ class VerificationRecords:
             raise IdempotencyConflict(IdempotencyConflict.__doc__)
         if answer in {b"full", b"old"}:
             raise Backlogged(Backlogged.__doc__ or "", retry_after_s=_BACKLOG_RETRY_S)
+        if self.replicas:
+            await self.store.replicated(keys.record(world, stem), self.replicas)
         accepted = Accepted(kept_stem.decode(), int(sequence), repeated=kept_stem.decode() != stem)
         return accepted, one_ring(lane, ring, b"0")
 
@@ -146,13 +149,13 @@ class VerificationRecords:
         for target in lanes:
             names += keys.lane(target)
         item = stem + encode(made.revision, 3)
-        expected = "" if made.set_revision is None else made.set_revision
-        recheck = "" if made.recheck_ms is None else made.recheck_ms
-        arguments: tuple[Argument, ...] = (
-            *(lane.id, stem, claim.token, expected, self._sections(seal, verification, made, normalised), item),
-            *(QUEUE_OF[verification.priority], made.cache_ms, self.bells.ring_ms, keys.WAKE_CHANNEL, recheck),
-            *(int(made.dead), keys.done_channel(world, stem), LATEST_CAP, len(lanes), *(target.id for target in lanes)),
-        )
+        expected: Argument = "" if made.set_revision is None else made.set_revision
+        recheck: Argument = "" if made.recheck_ms is None else made.recheck_ms
+        sections = self._sections(seal, verification, made, normalised)
+        arguments: list[Argument] = [lane.id, stem, claim.token, expected, sections, item]
+        arguments += (QUEUE_OF[verification.priority], made.cache_ms, self.bells.ring_ms, keys.WAKE_CHANNEL, recheck)
+        arguments += (int(made.dead), keys.done_channel(world, stem), LATEST_CAP, len(lanes))
+        arguments += (target.id for target in lanes)
         answer, ringing = await self.store.run(_COMMIT, names, arguments)
         return answer.decode(), rings(ringing)
 

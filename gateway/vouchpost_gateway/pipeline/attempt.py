@@ -115,6 +115,7 @@ class Deliver:
             ref,
             number=progress.attempt_count + 1,
             outcome=settled.outcome,
+            dead=settled.settlement.kind is SettlementKind.DEAD,
             answer=answer,
             age_ms=now_ms - time_ms(ref.event.stem),
         )

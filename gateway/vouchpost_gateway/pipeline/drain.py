@@ -212,7 +212,8 @@ class _Slice:
         news = _together(ended)
         try:
             turn = await self._patiently(
-                lambda: self._drain.lanes.turn(self._lane, 0, limits=self._limits, settlements=settlements, news=news)
+                lambda: self._drain.lanes.turn(self._lane, 0, limits=self._limits, settlements=settlements, news=news),
+                worth_waiting=True,
             )
         except LedgerUnavailable as error:
             self._drain.report.failed("settle", self._lane.id, error)

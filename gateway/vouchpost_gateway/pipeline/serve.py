@@ -1,7 +1,7 @@
 """What is asked about things that exist: verifications, deliveries, dead letters and events, read and acted upon."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from vouchpost_gateway.domain.delivery import Delivery, DeliveryState
@@ -10,7 +10,7 @@ from vouchpost_gateway.domain.event import Event
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, encode
 from vouchpost_gateway.domain.lane import QUEUE_OF, Lane, Ring, verifications
 from vouchpost_gateway.domain.page import Page
-from vouchpost_gateway.domain.subscription import Recovery, Subscription
+from vouchpost_gateway.domain.subscription import NewSubscription, Recovery, Subscription
 from vouchpost_gateway.domain.verification import Accepted, NewVerification, Status, Verification
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.pipeline.accept import Accept
@@ -18,6 +18,7 @@ from vouchpost_gateway.pipeline.resend import Resend
 from vouchpost_gateway.pipeline.subscribe import Subscribe
 from vouchpost_gateway.pipeline.wait import Wait
 
+_SCAN = 100
 _SCAN_PAGES = 10
 """How many pages a filtered list looks through before it answers with what it found and where to go on."""
 
@@ -78,13 +79,13 @@ class VerificationDesk:
         """A page, newest first. A filter looks through a bounded number of verifications a page."""
         found: list[Verification] = []
         for _ in range(_SCAN_PAGES):
-            stems = await self.records.stems(world, after=after, limit=100)
+            stems = await self.records.stems(world, after=after, limit=_SCAN)
             for view in await self.records.views(world, stems):
                 if (status is None or view.status is status) and subject_id in {None, view.subject_id}:
                     found.append(view)
                     if len(found) == limit:
                         return Page(found, view.stem)
-            if len(stems) < 100:
+            if len(stems) < _SCAN:
                 return Page(found, None)
             after = stems[-1]
         return Page(found, after)
@@ -105,96 +106,114 @@ class VerificationDesk:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryDesk:
-    """Deliveries and dead letters. A partner sees those of its own subscriptions."""
+    """Deliveries. A partner sees those of its own subscriptions."""
 
     records: DeliveryRecords
-    verification_records: VerificationRecords
     subscriptions: Subscribe
     resending: Resend
 
     async def get(self, world: World, partner_id: str | None, ref: DeliveryRef) -> Delivery:
-        await self._check(world, partner_id, ref)
-        return await self.records.get(world, ref)
+        """A delivery whose subscription is gone is shown to the tenant, and to no partner."""
+        subscription = await self.subscriptions.find(world, ref.subscription_number)
+        if partner_id is not None and (subscription is None or subscription.owner != partner_id):
+            raise NotFound("delivery")
+        return named(await self.records.get(world, ref), subscription)
 
     async def resend(self, world: World, partner_id: str | None, ref: DeliveryRef) -> Delivery:
-        await self._check(world, partner_id, ref)
-        await self.records.get(world, ref)
+        """The delivery, back in line; NotFound when its subscription is gone."""
+        before = await self.get(world, partner_id, ref)
+        if before.subscription_id is None:
+            raise NotFound("delivery")
         await self.resending.one(world, ref)
-        return await self.records.get(world, ref)
+        return await self.get(world, partner_id, ref)
 
-    async def of_subscription(
-        self,
-        world: World,
-        subscription: Subscription,
-        *,
-        state: DeliveryState | None,
-        after: str | None,
-        limit: int,
-    ) -> Page[Delivery]:
-        """The latest deliveries of a subscription, newest first."""
-        found: list[Delivery] = []
-        for _ in range(_SCAN_PAGES):
-            refs = await self.records.latest(world, subscription.number, after=after, limit=100)
-            for delivery in await self.records.many(world, refs):
-                if state in {None, delivery.state}:
-                    found.append(delivery)
-                    if len(found) == limit:
-                        return Page(found, delivery.ref.event.item)
-            if len(refs) < 100:
-                return Page(found, None)
-            after = refs[-1].event.item
-        return Page(found, after)
 
-    async def dead(self, world: World, partner_id: str | None, *, after: str | None, limit: int) -> Page[Delivery]:
-        found: list[Delivery] = []
-        for _ in range(_SCAN_PAGES):
-            refs = await self.records.dead(world, after=after, limit=100)
-            seen = [ref for ref in refs if await self._sees(world, partner_id, ref)]
-            for delivery in await self.records.many(world, seen):
-                found.append(delivery)
-                if len(found) == limit:
-                    return Page(found, _dead_position(delivery.ref))
-            if len(refs) < 100:
-                return Page(found, None)
-            after = _dead_position(refs[-1])
-        return Page(found, after)
+@dataclass(frozen=True, slots=True)
+class DeadLetterDesk:
+    """What ended without success, kept to be resent or rechecked."""
 
-    async def dead_verifications(self, world: World, *, after: str | None, limit: int) -> Page[Verification]:
+    delivery_records: DeliveryRecords
+    verification_records: VerificationRecords
+    subscriptions: Subscribe
+
+    async def verifications(self, world: World, *, after: str | None, limit: int) -> Page[Verification]:
         stems = await self.verification_records.dead(world, after=after, limit=limit)
         views = await self.verification_records.views(world, stems)
         return Page(views, stems[-1] if len(stems) == limit else None)
 
-    async def event(self, world: World, ref: EventRef) -> Event:
+    async def deliveries(
+        self, world: World, partner_id: str | None, *, after: str | None, limit: int
+    ) -> Page[Delivery]:
+        """Those of subscriptions that still exist: the others can be sent nowhere."""
+        found: list[Delivery] = []
+        for _ in range(_SCAN_PAGES):
+            refs = await self.delivery_records.dead(world, after=after, limit=_SCAN)
+            seen = [ref for ref in refs if await sees(self.subscriptions, world, partner_id, ref)]
+            for delivery in await self.delivery_records.many(world, seen):
+                subscription = await self.subscriptions.find(world, delivery.ref.subscription_number)
+                found.append(named(delivery, subscription))
+                if len(found) == limit:
+                    return Page(found, _dead_position(delivery.ref))
+            if len(refs) < _SCAN:
+                return Page(found, None)
+            after = _dead_position(refs[-1])
+        return Page(found, after)
+
+
+@dataclass(frozen=True, slots=True)
+class EventDesk:
+    """Events, as the bytes that were stored."""
+
+    records: DeliveryRecords
+
+    async def get(self, world: World, ref: EventRef) -> Event:
         found = await self.records.event(world, ref)
         if found is None:
             raise NotFound("event")
         return found
 
-    async def _check(self, world: World, partner_id: str | None, ref: DeliveryRef) -> None:
-        if partner_id is not None and not await self._sees(world, partner_id, ref):
-            raise NotFound("delivery")
-
-    async def _sees(self, world: World, partner_id: str | None, ref: DeliveryRef) -> bool:
-        subscription = await self.subscriptions.find(world, ref.subscription_number)
-        return subscription is not None and (partner_id is None or subscription.owner == partner_id)
-
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionDesk:
-    """What is asked of one subscription beyond changing it."""
+    """Subscriptions, and what was sent to each."""
 
     subscribe: Subscribe
-    deliveries_desk: DeliveryDesk
+    records: DeliveryRecords
     resending: Resend
     now_ms: Callable[[], int]
-    max_recovery_ms: int
+    kept_ms: int
+
+    async def create(self, world: World, partner_id: str | None, new: NewSubscription) -> Subscription:
+        return await self.subscribe.create(world, partner_id, new)
+
+    async def get(self, world: World, partner_id: str | None, subscription_id: str) -> Subscription:
+        return await self.subscribe.get(world, partner_id, subscription_id)
+
+    async def list(self, world: World, partner_id: str | None, *, after: str | None, limit: int) -> Page[Subscription]:
+        return await self.subscribe.list(world, partner_id, after=after, limit=limit)
+
+    async def replace(self, world: World, partner_id: str | None, changed: Subscription) -> Subscription:
+        return await self.subscribe.replace(world, partner_id, changed)
+
+    async def delete(self, world: World, partner_id: str | None, subscription_id: str) -> None:
+        await self.subscribe.delete(world, partner_id, subscription_id)
+
+    async def rotate_secret(
+        self, world: World, partner_id: str | None, subscription_id: str, *, overlap_ms: int, new_key: bytes | None
+    ) -> Subscription:
+        return await self.subscribe.rotate_secret(
+            world, partner_id, subscription_id, overlap_ms=overlap_ms, new_key=new_key
+        )
+
+    async def test(self, world: World, partner_id: str | None, subscription_id: str) -> DeliveryRef:
+        return await self.subscribe.test(world, partner_id, subscription_id)
 
     async def recover(
         self, world: World, partner_id: str | None, subscription_id: str, *, since_ms: int, until_ms: int | None
     ) -> Recovery:
         """Resends all since a time that did not arrive; InvalidField when that is further back than events are kept."""
         subscription = await self.subscribe.get(world, partner_id, subscription_id)
-        if since_ms < self.now_ms() - self.max_recovery_ms:
+        if since_ms < self.now_ms() - self.kept_ms:
             raise InvalidField("since", "further back than events are kept")
         return await self.resending.all_since(world, subscription, since_ms=since_ms, until_ms=until_ms)
 
@@ -208,8 +227,31 @@ class SubscriptionDesk:
         after: str | None,
         limit: int,
     ) -> Page[Delivery]:
+        """The latest deliveries of a subscription, newest first. A filter looks through a bounded number of them."""
         subscription = await self.subscribe.get(world, partner_id, subscription_id)
-        return await self.deliveries_desk.of_subscription(world, subscription, state=state, after=after, limit=limit)
+        found: list[Delivery] = []
+        for _ in range(_SCAN_PAGES):
+            refs = await self.records.latest(world, subscription.number, after=after, limit=_SCAN)
+            for delivery in await self.records.many(world, refs):
+                if state in {None, delivery.state}:
+                    found.append(named(delivery, subscription))
+                    if len(found) == limit:
+                        return Page(found, delivery.ref.event.item)
+            if len(refs) < _SCAN:
+                return Page(found, None)
+            after = refs[-1].event.item
+        return Page(found, after)
+
+
+async def sees(subscriptions: Subscribe, world: World, partner_id: str | None, ref: DeliveryRef) -> bool:
+    """Whether the subscription of a delivery exists, and is the partner's where a partner asks."""
+    subscription = await subscriptions.find(world, ref.subscription_number)
+    return subscription is not None and (partner_id is None or subscription.owner == partner_id)
+
+
+def named(delivery: Delivery, subscription: Subscription | None) -> Delivery:
+    """The delivery with the id of its subscription, where that still exists."""
+    return replace(delivery, subscription_id=subscription.id if subscription else None)
 
 
 def _dead_position(ref: DeliveryRef) -> str:

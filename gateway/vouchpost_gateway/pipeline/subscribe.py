@@ -1,7 +1,7 @@
 """Subscriptions: made, changed, rotated, tested, disabled, removed. A change and the event of it are one write."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -157,7 +157,7 @@ class Subscribe:
             return  # changed meanwhile: if it still fails, the next attempt disables it as it is then
         self.report.disabled(world, after)
 
-    def _event(self, kind: EventType, data: dict[str, str | None], *, now_ms: int) -> Event:
+    def _event(self, kind: EventType, data: Mapping[str, str | None], *, now_ms: int) -> Event:
         stem = new_stem(now_ms=self.now_ms(), random_bits=self.random_bits())
         return build(stem, 0, kind, at_ms=now_ms, data=data)
 

@@ -1,0 +1,120 @@
+"""Watching the ledger: whether it may be trusted at start, and whether it still may be, once a second."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from vouchpost_gateway.domain.errors import LedgerUnavailable, Misconfigured
+from vouchpost_gateway.domain.readiness import Readiness
+from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.connection import LedgerRefused
+from vouchpost_gateway.ledger.fitness import CONFIG_NAMES, Problem, broken, parse_config, parse_info, problems
+from vouchpost_gateway.ledger.record import FORMAT
+from vouchpost_gateway.ledger.store import Store
+
+_INTERVAL_S = 1.0
+_STALE_S = 3.0
+_CONFIG_EVERY = 5
+_START_LIMIT_S = 10.0
+
+
+@dataclass(slots=True)
+class Watch:
+    """What is known of the ledger's fitness. Readiness is answered from memory, so asking never waits."""
+
+    store: Store
+    partitions: int
+    accept_loss: bool = False
+    needs_replica: bool = False
+    ceiling: float = 0.8
+    seen: Callable[[int, int], None] = lambda _used, _limit: None
+    _generation: str | None = None
+    _problems: tuple[str, ...] = ("the ledger was not looked at yet",)
+    _seen_at: float = field(default=0.0)
+    _used: int = 0
+    _limit: int = 0
+    _config: dict[str, str] | None = None
+    _looks: int = 0
+
+    async def start(self) -> None:
+        """Waits a moment for the ledger, then claims or recognises it. Misconfigured when it must not be used."""
+        gives_up = time.monotonic() + _START_LIMIT_S
+        while True:
+            try:
+                await self._recognise()
+                found = broken(await self._look())
+                break
+            except LedgerUnavailable:
+                if time.monotonic() >= gives_up:
+                    raise
+                await asyncio.sleep(0.2)
+        if found and not self.accept_loss:
+            words = "\n".join(str(problem) for problem in found)
+            raise Misconfigured(f"{words}\nVOUCHPOST_ACCEPT_LOSS=true starts all the same")
+
+    async def forever(self) -> None:
+        """Looks once a second until cancelled."""
+        while True:
+            await asyncio.sleep(_INTERVAL_S)
+            try:
+                await self._look()
+            except LedgerUnavailable:
+                continue  # readiness goes stale by itself
+
+    def readiness(self) -> Readiness:
+        """As of the last look; a ledger that has not answered for three seconds is a problem of its own."""
+        if time.monotonic() - self._seen_at > _STALE_S:
+            return Readiness(ready=False, problems=("the ledger does not answer",))
+        return Readiness(ready=not self._problems, problems=self._problems)
+
+    def has_room(self) -> bool:
+        """Whether the ledger's memory is below the ceiling of what it may use."""
+        return self._limit == 0 or self._used < self._limit * self.ceiling
+
+    async def _recognise(self) -> None:
+        """Writes what a new ledger needs to know of itself; a ledger of other releases or settings is refused."""
+        await self.store.call("HSETNX", keys.META, "partitions", self.partitions)
+        await self.store.call("HSETNX", keys.META, "oldest_reader", FORMAT)
+        await self.store.call("HSETNX", keys.META, "oldest_writer", FORMAT)
+        await self.store.call("HSETNX", keys.META, "generation", secrets.token_hex(8))
+        names = ("partitions", "oldest_reader", "oldest_writer", "generation")
+        partitions, reader, writer, generation = await self.store.call("HMGET", keys.META, *names)
+        if int(partitions) != self.partitions:
+            raise Misconfigured(f"VOUCHPOST_PARTITIONS: the ledger was made with {int(partitions)}, and keeps that")
+        if max(int(reader), int(writer)) > FORMAT:
+            raise Misconfigured("the ledger is written in a format that this release does not know; use a later one")
+        self._generation = self._generation or generation.decode()
+
+    async def _look(self) -> tuple[Problem, ...]:
+        info = parse_info(await self.store.ask("INFO"))
+        if self._looks % _CONFIG_EVERY == 0:
+            self._config = await self._read_config()
+        self._looks += 1
+        self._used, self._limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
+        self.seen(self._used, self._limit)
+        found = problems(info=info, config=self._config, needs_replica=self.needs_replica)
+        words = [str(problem) for problem in broken(found)] if not self.accept_loss else []
+        words += await self._replaced()
+        if not self.has_room():
+            words.append(f"the ledger's memory is above {self.ceiling:.0%} of maxmemory")
+        self._problems = tuple(words)
+        self._seen_at = time.monotonic()
+        return found
+
+    async def _replaced(self) -> list[str]:
+        """A ledger that came back empty, or is another one, is told of until the process is started anew."""
+        generation = await self.store.call("HGET", keys.META, "generation")
+        if generation is None:
+            await self._recognise()
+        elif generation.decode() == self._generation:
+            return []
+        return ["the ledger came back empty or is another one: what was accepted before is not in it"]
+
+    async def _read_config(self) -> dict[str, str] | None:
+        try:
+            replies = [await self.store.ask("CONFIG", "GET", name) for name in CONFIG_NAMES]
+        except LedgerRefused:
+            return None
+        return parse_config([part for reply in replies for part in reply])

@@ -1,0 +1,81 @@
+"""What the steps report, as log lines and metrics: one line per outcome, with all ids and never an address."""
+
+from typing import Any
+
+import structlog
+
+from vouchpost_gateway.domain.delivery import Outcome
+from vouchpost_gateway.domain.ids import DeliveryRef, verification_id
+from vouchpost_gateway.domain.lane import LaneKind
+from vouchpost_gateway.domain.outcome import Answer
+from vouchpost_gateway.domain.subscription import Subscription
+from vouchpost_gateway.domain.verification import Status, Verdict, Verification
+from vouchpost_gateway.domain.world import World
+from vouchpost_gateway.metrics import Metrics
+
+
+class Reporter:
+    """Logs and counts. Nothing here waits: lines go through a bounded queue, counts stay in memory."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._log: Any = structlog.get_logger()
+        self._metrics = metrics
+
+    def accepted(self, world: World, stem: str, *, repeated: bool) -> None:
+        self._log.debug("verification.accepted", world=world.name, id=verification_id(stem), repeated=repeated)
+
+    def verified(self, world: World, verification: Verification, verdict: Verdict, *, revision: int) -> None:
+        self._metrics.verdict(verdict.status, verdict.reason_code)
+        if verdict.status is Status.UNKNOWN:
+            self._metrics.dead_letter(LaneKind.VERIFICATIONS)
+        self._log.info(
+            "verification.completed",
+            world=world.name,
+            id=verification_id(verification.stem),
+            revision=revision,
+            status=verdict.status.value,
+            reason=verdict.reason_code.value,
+        )
+
+    def postponed(self, world: World, stem: str, *, delay_ms: int, verdict: Verdict) -> None:
+        self._log.info(
+            "verification.postponed",
+            world=world.name,
+            id=verification_id(stem),
+            reason=verdict.reason_code.value,
+            delay_ms=delay_ms,
+        )
+
+    def attempted(
+        self, world: World, ref: DeliveryRef, *, number: int, outcome: Outcome, dead: bool, answer: Answer, age_ms: int
+    ) -> None:
+        self._metrics.attempt(outcome, answer.status_code)
+        if outcome is Outcome.DELIVERED and number == 1:
+            self._metrics.delivered(age_ms / 1000)
+        if dead:
+            self._metrics.dead_letter(LaneKind.DELIVERIES)
+        self._log.info(
+            "delivery.attempted",
+            world=world.name,
+            id=ref.id,
+            event_id=ref.event.id,
+            attempt=number,
+            outcome=outcome.value,
+            dead=dead,
+            status_code=answer.status_code,
+            error=answer.failure.value if answer.failure else None,
+            duration_ms=round(answer.duration_s * 1000),
+        )
+
+    def disabled(self, world: World, subscription: Subscription) -> None:
+        reason = subscription.disabled_reason.value if subscription.disabled_reason else None
+        self._log.warning("subscription.disabled", world=world.name, id=subscription.id, reason=reason)
+
+    def rung(self, count: int, *, swept: bool) -> None:
+        if swept:
+            self._metrics.bells_swept(count)
+        else:
+            self._metrics.bells_rung(count)
+
+    def failed(self, step: str, subject: str, error: BaseException) -> None:
+        self._log.error("step.failed", step=step, subject=subject, exc_info=error)

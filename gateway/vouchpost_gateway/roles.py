@@ -1,0 +1,153 @@
+"""What each process does: the API serves, a worker answers bells. Both run until they are told to stop."""
+
+import asyncio
+import gc
+import hmac
+import signal
+from contextlib import AsyncExitStack, suppress
+
+from arq.connections import ArqRedis
+
+from vouchpost_gateway.api.app import create_app
+from vouchpost_gateway.api.server import build_server
+from vouchpost_gateway.domain.lane import Lane, LaneKind
+from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.bells import Queue
+from vouchpost_gateway.ledger.listening import Listener, Wakes
+from vouchpost_gateway.pipeline.attempt import SLOW_AFTER_S
+from vouchpost_gateway.pipeline.drain import Drain, Pace, Room, Work
+from vouchpost_gateway.pipeline.resend import Recover
+from vouchpost_gateway.pipeline.sweep import Sweep
+from vouchpost_gateway.settings import Settings
+from vouchpost_gateway.wiring import ROOM, Gateway, deliver_work, opened, owned, verify_work
+from vouchpost_gateway.worker import BellWorker, DrainLane, arq_pool, make_worker
+
+_ARQ_CONNECTIONS = 64
+_BATCH = 16
+
+
+async def serve_api(settings: Settings) -> None:
+    """The API, until it is told to stop."""
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(opened(settings, reply_limit_s=1.0))
+        await owned(stack, gateway.verdicts.listener.forever())
+        _serve_metrics(stack, gateway)
+        app = create_app(
+            gateway.services,
+            cursor_key=_cursor_key(settings),
+            body_limit_bytes=settings.body_limit_bytes,
+            wait_max_s=settings.wait_max_s,
+            rotation_overlap_s=settings.rotation_overlap_s,
+            observe=gateway.metrics.http_request,
+        )
+        gc.freeze()
+        await build_server(app, host=settings.api_host, port=settings.api_port).serve()
+
+
+async def serve_worker(settings: Settings, role: str) -> None:
+    """A worker of one role, until it is told to stop: then it finishes what it has begun and claims nothing more."""
+    async with AsyncExitStack() as stack:
+        gateway = await stack.enter_async_context(opened(settings))
+        wakes = Wakes()
+        listener = Listener(settings.ledger_url.get_secret_value(), wakes.hear)
+        listener.subscribe(keys.WAKE_CHANNEL)
+        await owned(stack, listener.forever())
+        await owned(
+            stack,
+            Sweep(
+                gateway.lanes, gateway.bells.ring, gateway.report, settings.partitions, settings.sweep_interval_s
+            ).forever(),
+        )
+        _serve_metrics(stack, gateway)
+        room = Room(ROOM)
+        workers = await _workers(stack, gateway, wakes, room, role)
+        gc.freeze()
+        await _run_workers(settings, workers, room)
+
+
+async def _workers(
+    stack: AsyncExitStack, gateway: Gateway, wakes: Wakes, room: Room, role: str
+) -> dict[Queue, BellWorker]:
+    settings = gateway.settings
+    pool = arq_pool(settings.ring_url.get_secret_value(), connections=_ARQ_CONNECTIONS)
+    stack.push_async_callback(pool.aclose)
+
+    def drain(work: Work, *, slow_after_s: float | None = None, batch: int = _BATCH) -> Drain:
+        pace = _pace(settings, slow_after_s=slow_after_s, batch=batch)
+        return Drain(gateway.lanes, work, wakes, gateway.bells.ring, gateway.report, room, pace)
+
+    if role == "verify":
+        verify = drain(await stack.enter_async_context(verify_work(gateway)), batch=settings.verify_in_flight)
+        recover = drain(Recover(gateway.deliveries, gateway.verifications, gateway.subscribe, gateway.bells.ring))
+
+        async def drain_verifications(lane: Lane, generation: int) -> None:
+            of_kind = recover if lane.kind is LaneKind.RECOVERIES else verify
+            await of_kind(lane, generation, slow=False)
+
+        return {Queue.VERIFY: _worker(pool, Queue.VERIFY, drain_verifications, settings, settings.verify_slots)}
+
+    deliver = drain(await stack.enter_async_context(deliver_work(gateway)), slow_after_s=SLOW_AFTER_S)
+
+    async def drain_fast(lane: Lane, generation: int) -> None:
+        await deliver(lane, generation, slow=False)
+
+    async def drain_slow(lane: Lane, generation: int) -> None:
+        await deliver(lane, generation, slow=True)
+
+    return {
+        Queue.DELIVER: _worker(pool, Queue.DELIVER, drain_fast, settings, settings.deliver_slots),
+        Queue.SLOW: _worker(pool, Queue.SLOW, drain_slow, settings, settings.slow_slots),
+    }
+
+
+def _worker(pool: ArqRedis, queue: Queue, drain: DrainLane, settings: Settings, slots: int) -> BellWorker:
+    return make_worker(pool, queue, drain, slots=slots, job_timeout_s=settings.job_timeout_s)
+
+
+async def _run_workers(settings: Settings, workers: dict[Queue, BellWorker], room: Room) -> None:
+    """Runs the workers and listens for their bells; on SIGTERM claims nothing more and waits for what runs."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    by_channel = {queue.channel: worker for queue, worker in workers.items()}
+    bells = Listener(settings.ring_url.get_secret_value(), lambda channel, _: by_channel[channel].rung.set())
+    for channel in by_channel:
+        bells.subscribe(channel)
+    listening = asyncio.create_task(bells.forever())
+    running = [asyncio.create_task(worker.main()) for worker in workers.values()]
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([*running, stopping], return_when=asyncio.FIRST_COMPLETED)
+    room.stopping = True
+    for worker in workers.values():
+        worker.allow_pick_jobs = False
+    with suppress(TimeoutError):
+        async with asyncio.timeout(settings.job_completion_wait_s):
+            await _quiet(workers, room)
+    for task in [listening, stopping, *running]:
+        task.cancel()
+    for outcome in await asyncio.gather(*running, return_exceptions=True):
+        if isinstance(outcome, Exception):
+            raise outcome
+
+
+async def _quiet(workers: dict[Queue, BellWorker], room: Room) -> None:
+    """Returns when no drain runs and all work is settled."""
+    while jobs := [task for worker in workers.values() for task in worker.tasks.values() if not task.done()]:
+        await asyncio.wait(jobs)
+    await room.empty()
+
+
+def _serve_metrics(stack: AsyncExitStack, gateway: Gateway) -> None:
+    settings = gateway.settings
+    if settings.metrics_port:
+        stack.enter_context(gateway.metrics.served(host=settings.metrics_host, port=settings.metrics_port))
+
+
+def _cursor_key(settings: Settings) -> bytes:
+    """The same for all processes with the same master key, so that a cursor of one works with another."""
+    return hmac.digest(settings.sealing_keys()[0], b"vouchpost/cursor", "sha256")
+
+
+def _pace(settings: Settings, *, slow_after_s: float | None, batch: int) -> Pace:
+    return Pace(slice_s=settings.slice_s, linger_s=settings.linger_s, slow_after_s=slow_after_s, batch=batch)

@@ -1,0 +1,255 @@
+"""Settings -> live objects. Opens and closes them; the only place that knows which implementation serves which need."""
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from vouchpost_gateway.api.services import Services
+from vouchpost_gateway.checks.syntax import Mailbox, normalise
+from vouchpost_gateway.checks.verifier import Verifier
+from vouchpost_gateway.domain.address import is_public
+from vouchpost_gateway.domain.lane import LaneLimits
+from vouchpost_gateway.domain.verification import Question, Status, Verdict
+from vouchpost_gateway.ledger.bells import Bells
+from vouchpost_gateway.ledger.deliveries import DeliveryRecords
+from vouchpost_gateway.ledger.lanes import BellLimits, Lanes
+from vouchpost_gateway.ledger.listening import Verdicts
+from vouchpost_gateway.ledger.seal import MasterKeys
+from vouchpost_gateway.ledger.store import Store
+from vouchpost_gateway.ledger.subscriptions import SubscriptionRecords
+from vouchpost_gateway.ledger.tenants import AccessRecords, Tenants
+from vouchpost_gateway.ledger.verifications import Backlog, VerificationRecords
+from vouchpost_gateway.ledger.watch import Watch
+from vouchpost_gateway.metrics import Metrics
+from vouchpost_gateway.pipeline.accept import Accept
+from vouchpost_gateway.pipeline.access import Access, SignIn
+from vouchpost_gateway.pipeline.attempt import AttemptRules, Deliver
+from vouchpost_gateway.pipeline.commit import Commit, CommitRules
+from vouchpost_gateway.pipeline.resend import Resend
+from vouchpost_gateway.pipeline.serve import (
+    DeadLetterDesk,
+    DeliveryDesk,
+    EventDesk,
+    SubscriptionDesk,
+    VerificationDesk,
+)
+from vouchpost_gateway.pipeline.subscribe import Subscribe
+from vouchpost_gateway.pipeline.verify import CheckRules, Verify
+from vouchpost_gateway.pipeline.wait import Wait
+from vouchpost_gateway.reporting import Reporter
+from vouchpost_gateway.setting_types import Durability
+from vouchpost_gateway.settings import Settings
+from vouchpost_gateway.transport.sender import Sender
+
+_SLOW_PER_WORLD = 64
+ROOM = 2000
+
+
+def now_ms() -> int:
+    """The wall clock, for what is not decided by the ledger's own."""
+    return time.time_ns() // 1_000_000
+
+
+def random_bits() -> int:
+    return random.getrandbits(80)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """All that a process shares, whatever its role."""
+
+    settings: Settings
+    store: Store
+    bells: Bells
+    tenants: Tenants
+    access_records: AccessRecords
+    verifications: VerificationRecords
+    deliveries: DeliveryRecords
+    subscriptions: SubscriptionRecords
+    lanes: Lanes
+    verdicts: Verdicts
+    watch: Watch
+    metrics: Metrics
+    report: Reporter
+    subscribe: Subscribe
+    resend: Resend
+    services: Services
+
+
+@asynccontextmanager
+async def opened(settings: Settings, *, reply_limit_s: float = 2.0) -> AsyncIterator[Gateway]:
+    """Everything but the role's own work. Nothing is connected yet but what listens and watches."""
+    async with AsyncExitStack() as stack:
+        metrics = Metrics()
+        report = Reporter(metrics)
+        url = settings.ledger_url.get_secret_value()
+        store = Store(url, reply_limit_s=reply_limit_s)
+        stack.push_async_callback(store.aclose)
+        bell_store = Store(settings.ring_url.get_secret_value(), reply_limit_s=reply_limit_s)
+        stack.push_async_callback(bell_store.aclose)
+        bells = Bells(bell_store, rung=lambda count: report.rung(count, swept=False))
+        stack.push_async_callback(bells.aclose)
+        gateway = _assemble(settings, store, bells, metrics, report)
+        await gateway.watch.start()
+        await owned(stack, gateway.watch.forever())
+        yield gateway
+
+
+def _assemble(settings: Settings, store: Store, bells: Bells, metrics: Metrics, report: Reporter) -> Gateway:
+    limits = BellLimits(linger_ms=round(settings.linger_s * 1000))
+    tenants = Tenants(store, MasterKeys(settings.sealing_keys()), settings.partitions)
+    access_records = AccessRecords(store)
+    verifications = VerificationRecords(
+        store,
+        tenants,
+        backlog=Backlog(settings.backlog_max_items, round(settings.backlog_max_age_s * 1000)),
+        bells=limits,
+        idempotency_ms=round(settings.idempotency_s * 1000),
+        replicas=1 if settings.durability is Durability.REPLICA else 0,
+    )
+    deliveries = DeliveryRecords(store, limits)
+    subscriptions = SubscriptionRecords(store, tenants, limits)
+    lanes = Lanes(store, limits)
+    verdicts = Verdicts(settings.ledger_url.get_secret_value())
+    watch = Watch(
+        store,
+        partitions=settings.partitions,
+        accept_loss=settings.accept_loss,
+        needs_replica=settings.durability is Durability.REPLICA,
+        ceiling=settings.memory_ceiling,
+        seen=lambda used, limit: metrics.ledger_memory(used_bytes=used, max_bytes=limit),
+    )
+    subscribe = Subscribe(
+        subscriptions, bells.ring, report, now_ms, random_bits, secrets.token_bytes, settings.max_matches
+    )
+    resend = Resend(deliveries, lanes, subscribe, bells.ring, now_ms)
+    services = Services(
+        authentication=SignIn(access_records, now_ms, settings.partitions),
+        verifications=VerificationDesk(
+            verifications,
+            lanes,
+            Accept(verifications, bells.ring, report, now_ms, random_bits, watch.has_room),
+            Wait(verifications, verdicts, settings.wait_max_waiters),
+            bells.ring,
+        ),
+        subscriptions=SubscriptionDesk(subscribe, deliveries, resend, now_ms, round(settings.retain_verdicts_s * 1000)),
+        deliveries=DeliveryDesk(deliveries, subscribe, resend),
+        dead_letters=DeadLetterDesk(deliveries, verifications, subscribe),
+        events=EventDesk(deliveries),
+        access=Access(access_records, tenants, subscribe, now_ms, random_bits, secrets.token_bytes),
+        health=watch,
+    )
+    return Gateway(
+        settings=settings,
+        store=store,
+        bells=bells,
+        tenants=tenants,
+        access_records=access_records,
+        verifications=verifications,
+        deliveries=deliveries,
+        subscriptions=subscriptions,
+        lanes=lanes,
+        verdicts=verdicts,
+        watch=watch,
+        metrics=metrics,
+        report=report,
+        subscribe=subscribe,
+        resend=resend,
+        services=services,
+    )
+
+
+async def owned(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    """A task that ends with the stack."""
+    task = asyncio.ensure_future(work)
+
+    async def end() -> None:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(end)
+
+
+class Checks:
+    """The verifier as the pipeline needs it."""
+
+    def __init__(self, verifier: Verifier) -> None:
+        self._verifier = verifier
+        self.policy_version = verifier.policy_version
+
+    def normalised(self, address: str) -> str | None:
+        mailbox = normalise(address)
+        return mailbox.address if isinstance(mailbox, Mailbox) else None
+
+    async def verify(self, question: Question) -> Verdict:
+        return await self._verifier.verify(question)
+
+
+@asynccontextmanager
+async def verify_work(gateway: Gateway) -> AsyncIterator[Verify]:
+    """The work of verification lanes, with its name servers."""
+    settings = gateway.settings
+    verifier = Verifier.open(
+        dns_servers=[str(server) for server in settings.dns_servers],
+        dns_timeout_s=settings.dns_timeout_s,
+        sandbox_dns=str(settings.sandbox_dns) if settings.sandbox_dns else None,
+        is_public=is_public,
+    )
+    try:
+        checks = Checks(verifier)
+        rules = CommitRules(
+            cache_ms={
+                Status.VALID: round(settings.cache_valid_s * 1000),
+                Status.INVALID: round(settings.cache_invalid_s * 1000),
+                Status.RISKY: round(settings.cache_risky_s * 1000),
+                Status.UNKNOWN: round(settings.cache_unknown_s * 1000),
+            },
+            recheck_delays_ms=[round(delay * 1000) for delay in settings.recheck_delays_s],
+            max_matches=settings.max_matches,
+        )
+        yield Verify(
+            gateway.verifications,
+            checks,
+            Commit(gateway.verifications, gateway.subscriptions, rules, gateway.bells.ring, gateway.report),
+            CheckRules(settings.checks_max, settings.checks_window_s, settings.check_timeout_s),
+            LaneLimits(lease_ms=round(settings.verify_lease_s * 1000), lane_cap=4 * settings.verify_in_flight),
+            gateway.report,
+            random.random,
+        )
+    finally:
+        await verifier.aclose()
+
+
+@asynccontextmanager
+async def deliver_work(gateway: Gateway) -> AsyncIterator[Deliver]:
+    """The work of subscriptions' lanes, with its one HTTP client."""
+    settings = gateway.settings
+    sender = await Sender.open(
+        timeout_s=settings.push_timeout_s, connections=ROOM, allow_networks=tuple(settings.push_allow_networks)
+    )
+    try:
+        rules = AttemptRules(
+            schedule_s=tuple(settings.delivery_schedule_s),
+            max_age_s=settings.delivery_max_age_s,
+            max_in_flight=settings.push_in_flight,
+            lease_ms=round(settings.lease_s * 1000),
+            world_in_flight=settings.tenant_in_flight,
+            world_slow=_SLOW_PER_WORLD,
+        )
+        yield Deliver(_Events(gateway), gateway.subscribe, sender, rules, gateway.report, random.random)
+    finally:
+        await sender.aclose()
+
+
+class _Events:
+    """Events come from where deliveries are read; the address, for those who asked for it, from the verification."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.event = gateway.deliveries.event
+        self.address = gateway.verifications.address

@@ -1,0 +1,98 @@
+"""arq's side of the bells: a worker that looks at its queue when told, and one job function. No rules in here."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from arq.connections import ArqRedis
+from arq.worker import Worker, func
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import BusyLoadingError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from vouchpost_gateway.domain.lane import Lane
+from vouchpost_gateway.ledger.bells import JOB, Queue, dumps, loads
+
+_POLL_S = 0.5
+_MAX_TRIES = 1_000_000
+
+if TYPE_CHECKING:
+    from arq.typing import WorkerCoroutine
+
+DrainLane = Callable[[Lane, int], Awaitable[None]]
+
+
+class BellWorker(Worker):
+    """An arq worker that polls when it is told of a ring, and now and then in case it was not told."""
+
+    rung: asyncio.Event
+
+    async def main(self) -> None:
+        self.ctx["redis"] = self.pool
+        while True:
+            self.rung.clear()
+            await self._poll_iteration()
+            try:
+                async with asyncio.timeout(self.poll_delay_s):
+                    await self.rung.wait()
+            except TimeoutError:
+                continue
+
+    async def start_jobs(self, job_ids: list[bytes]) -> None:
+        """Jobs that run here stay in the queue until they end; each would cost a round trip at every poll."""
+        await super().start_jobs([job_id for job_id in job_ids if job_id.decode() not in self.tasks])
+
+
+def make_worker(pool: ArqRedis, queue: Queue, drain: DrainLane, *, slots: int, job_timeout_s: float) -> BellWorker:
+    """A worker of one queue. Its jobs carry ids only; trying again is the ledger's business, not arq's."""
+
+    async def drain_job(_ctx: dict[Any, Any], lane_id: str, generation: int) -> None:
+        try:
+            lane = Lane.parse(lane_id)
+        except ValueError:
+            logging.getLogger(__name__).warning("a job of arq names no lane")
+            return
+        await drain(lane, generation)
+
+    worker = BellWorker(
+        functions=[func(cast("WorkerCoroutine", drain_job), name=JOB, keep_result=0, timeout=job_timeout_s, max_tries=_MAX_TRIES)],
+        queue_name=queue.value,
+        redis_pool=pool,
+        handle_signals=False,
+        max_jobs=slots,
+        poll_delay=_POLL_S,
+        queue_read_limit=2 * slots,
+        max_tries=_MAX_TRIES,
+        job_timeout=job_timeout_s,
+        keep_result=0,
+        health_check_interval=10,
+        job_serializer=dumps,
+        job_deserializer=loads,
+        log_results=False,
+    )
+    worker.rung = asyncio.Event()
+    return worker
+
+
+def arq_pool(url: str, *, connections: int) -> ArqRedis:
+    """A pool on which a Redis that restarts does not kill the worker.
+
+    `OSError` is the one that matters: a refused connection is one, and redis-py retries it only when told.
+    """
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=5,
+        socket_timeout=3,
+        socket_connect_timeout=2,
+        socket_keepalive=True,
+        health_check_interval=15,
+        retry=Retry(ExponentialBackoff(cap=1, base=0.05), 12),
+        retry_on_timeout=True,
+        retry_on_error=[RedisConnectionError, RedisTimeoutError, BusyLoadingError, OSError],
+    )
+    return ArqRedis(pool_or_conn=pool, job_serializer=dumps, job_deserializer=loads)
