@@ -19,7 +19,7 @@ from vouchpost_gateway.pipeline.drain import Drain, Pace, Room, Work
 from vouchpost_gateway.pipeline.resend import Recover
 from vouchpost_gateway.pipeline.sweep import Sweep
 from vouchpost_gateway.settings import Settings
-from vouchpost_gateway.wiring import ROOM, Gateway, deliver_work, opened, owned, verify_work
+from vouchpost_gateway.wiring import ROOM, Gateway, deliver_work, janitor, now_ms, opened, owned, verify_work
 from vouchpost_gateway.worker import BellWorker, DrainLane, arq_pool, make_worker
 
 _ARQ_CONNECTIONS = 64
@@ -58,6 +58,8 @@ async def serve_worker(settings: Settings, role: str) -> None:
                 gateway.lanes, gateway.bells.ring, gateway.report, settings.partitions, settings.sweep_interval_s
             ).forever(),
         )
+        if role == "verify":
+            await owned(stack, janitor(gateway).forever(now_ms))
         _serve_metrics(stack, gateway)
         room = Room(ROOM)
         workers = await _workers(stack, gateway, wakes, room, role)

@@ -14,11 +14,13 @@ from vouchpost_gateway.checks.syntax import Mailbox, normalise
 from vouchpost_gateway.checks.verifier import Verifier
 from vouchpost_gateway.domain.address import is_public
 from vouchpost_gateway.domain.lane import LaneLimits
+from vouchpost_gateway.domain.retention import Retention
 from vouchpost_gateway.domain.verification import Question, Status, Verdict
 from vouchpost_gateway.ledger.bells import Bells
 from vouchpost_gateway.ledger.deliveries import DeliveryRecords
 from vouchpost_gateway.ledger.lanes import BellLimits, Lanes
 from vouchpost_gateway.ledger.listening import Verdicts
+from vouchpost_gateway.ledger.retention import RetentionRecords
 from vouchpost_gateway.ledger.seal import MasterKeys
 from vouchpost_gateway.ledger.store import Store
 from vouchpost_gateway.ledger.subscriptions import SubscriptionRecords
@@ -31,6 +33,7 @@ from vouchpost_gateway.pipeline.access import Access, SignIn
 from vouchpost_gateway.pipeline.attempt import AttemptRules, Deliver
 from vouchpost_gateway.pipeline.commit import Commit, CommitRules
 from vouchpost_gateway.pipeline.resend import Resend
+from vouchpost_gateway.pipeline.retain import NoArchive, Retain
 from vouchpost_gateway.pipeline.serve import (
     DeadLetterDesk,
     DeliveryDesk,
@@ -47,6 +50,7 @@ from vouchpost_gateway.settings import Settings
 from vouchpost_gateway.transport.sender import Sender
 
 _SLOW_PER_WORLD = 64
+_JANITOR_INTERVAL_S = 300.0
 ROOM = 2000
 
 
@@ -98,6 +102,20 @@ async def opened(settings: Settings, *, reply_limit_s: float = 2.0) -> AsyncIter
         await gateway.watch.start()
         await owned(stack, gateway.watch.forever())
         yield gateway
+
+
+def janitor(gateway: Gateway) -> Retain:
+    """What removes all that is past its time."""
+    settings = gateway.settings
+    records = RetentionRecords(
+        gateway.store, gateway.tenants, gateway.verifications, gateway.deliveries, gateway.subscriptions
+    )
+    rules = Retention(
+        round(settings.retain_verdicts_s * 1000),
+        round(settings.retain_delivered_s * 1000),
+        round(settings.retain_dead_letters_s * 1000),
+    )
+    return Retain(records, rules, gateway.report, NoArchive(), _JANITOR_INTERVAL_S)
 
 
 def _assemble(settings: Settings, store: Store, bells: Bells, metrics: Metrics, report: Reporter) -> Gateway:

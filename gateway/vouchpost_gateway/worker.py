@@ -59,7 +59,11 @@ def make_worker(pool: ArqRedis, queue: Queue, drain: DrainLane, *, slots: int, j
         await drain(lane, generation)
 
     worker = BellWorker(
-        functions=[func(cast("WorkerCoroutine", drain_job), name=JOB, keep_result=0, timeout=job_timeout_s, max_tries=_MAX_TRIES)],
+        functions=[
+            func(
+                cast("WorkerCoroutine", drain_job), name=JOB, keep_result=0, timeout=job_timeout_s, max_tries=_MAX_TRIES
+            )
+        ],
         queue_name=queue.value,
         redis_pool=pool,
         handle_signals=False,

@@ -55,6 +55,13 @@ class DeliveryRecords:
             raise NotFound("delivery")
         return await self._read(world, ref, record)
 
+    async def progress(self, world: World, ref: DeliveryRef) -> DeliveryProgress:
+        """What its lane keeps of a delivery that has not ended."""
+        state = await self.store.call(
+            "HGET", keys.lane_part(deliveries(world, ref.subscription_number), "s"), ref.event.item
+        )
+        return unpack_delivery_state(state) if state else DeliveryProgress()
+
     async def _read(self, world: World, ref: DeliveryRef, record: Record) -> Delivery:
         ended = record.deliveries.get((ref.event.revision, ref.subscription_number))
         if ended is not None and ended.state is not DeliveryState.PENDING:
