@@ -3,6 +3,9 @@
 Importing it costs little: the client, which needs httpx, is loaded when it is first asked for.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from vouchpost.errors import (
     ApiError,
     ApplyError,
@@ -32,10 +35,16 @@ from vouchpost.replay import Outcome
 from vouchpost.router import Router
 from vouchpost.signature import Verifier
 
+if TYPE_CHECKING:
+    from vouchpost.client import AsyncClient, Client
+    from vouchpost.resources import Subscription, Verification
+
 __all__ = [
     "ApiError",
     "ApplyError",
+    "AsyncClient",
     "BodyTooLargeError",
+    "Client",
     "ConfigurationError",
     "DuplicateHeaderError",
     "HandlerError",
@@ -56,9 +65,24 @@ __all__ = [
     "SignatureError",
     "Status",
     "StoreUnavailableError",
+    "Subscription",
     "TimestampError",
     "UnreachableError",
     "Verdict",
+    "Verification",
     "Verifier",
     "VouchpostError",
 ]
+
+_LATER = {
+    "AsyncClient": "vouchpost.client",
+    "Client": "vouchpost.client",
+    "Subscription": "vouchpost.resources",
+    "Verification": "vouchpost.resources",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)

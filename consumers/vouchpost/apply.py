@@ -3,7 +3,6 @@
 What a second run of the same event meets is the mark: it is then a duplicate, and the effect is not run again.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
@@ -74,6 +73,8 @@ async def apply_async(
     store: AsyncStore, claim: Claim, effect: Callable[[Any], Awaitable[None]], *, limit_s: float
 ) -> Outcome:
     """`apply`, with a limit on the effect; HandlerError when it takes longer."""
+    import asyncio  # noqa: PLC0415 - a plain consumer never pays for it
+
     async with store.transaction_async() as transaction:
         outcome = await transaction.claim(claim)
         if outcome is Outcome.APPLIED:

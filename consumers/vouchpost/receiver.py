@@ -3,7 +3,6 @@
 `receive` raises the kit's errors; `answer` turns outcomes and errors alike into what the sender is told.
 """
 
-import asyncio
 import logging
 import threading
 import time
@@ -100,6 +99,8 @@ class Receiver:
     async def receive_async(self, *, headers: Headers, body: bytes) -> Outcome:
         """Verifies and applies one delivery, awaiting the store and the handler."""
         if self._async is None:
+            import asyncio  # noqa: PLC0415 - a plain consumer never pays for it
+
             return await asyncio.to_thread(self.receive, headers=headers, body=body)
         message, handler = self._opened(headers, body)
         if handler is None:

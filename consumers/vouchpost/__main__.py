@@ -1,0 +1,66 @@
+"""The `vouchpost` command. Its subcommands come from the entry-point group `vouchpost.commands`.
+
+So the kit and the gateway meet here without importing each other, and a command is imported only when it is asked for.
+"""
+
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+GROUP: Final = "vouchpost.commands"
+
+
+class Commands(TyperGroup):
+    """Every command that an installed package offers, by name."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the framework's signature
+        return sorted(entry.name for entry in entry_points(group=GROUP))
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        for entry in entry_points(group=GROUP):
+            if entry.name == cmd_name:
+                return load(entry)
+        return None
+
+
+def load(entry: EntryPoint) -> Any:
+    """The command behind an entry point: a function or an application of typer's, or what says why there is none."""
+    try:
+        found = entry.load()
+    except ImportError as error:
+        found = _missing(entry.name, error)
+    app = found if isinstance(found, typer.Typer) else _alone(found)
+    command: Any = get_command(app)
+    command.name = entry.name
+    return command
+
+
+def _alone(function: Any) -> typer.Typer:
+    app = typer.Typer(add_completion=False)
+    app.command()(function)
+    return app
+
+
+def _missing(name: str, error: ImportError) -> Any:
+    """Stands in for a command whose package is there, but not what it needs."""
+
+    def explain() -> None:
+        typer.secho(f"`vouchpost {name}` needs the gateway: {error}.", fg="red", err=True)
+        typer.secho("Install it with: pip install 'vouchpost[gateway]'", err=True)
+        raise typer.Exit(1)
+
+    explain.__doc__ = "(needs: pip install 'vouchpost[gateway]')"
+    return explain
+
+
+def main() -> None:
+    app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False)
+    app.callback(help="Ask whether an email address is good; get the signed verdict pushed.")(lambda: None)
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""`vouchpost listen`: receives events on a local port, verifies them, and prints them."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Annotated, Final, NoReturn
+
+import typer
+from rich.console import Console
+from rich.json import JSON
+from rich.text import Text
+
+from vouchpost.client import Client
+from vouchpost.errors import VouchpostError
+from vouchpost.listener import Listener
+from vouchpost.message import VERDICT_TYPES, Message
+from vouchpost.signature import Verifier
+
+_PATIENCE_S: Final = 3.0  # somebody waits at a terminal
+_STYLES: Final = {"valid": "green", "risky": "yellow", "invalid": "red", "unknown": "magenta"}
+
+
+def listen(
+    *,
+    port: Annotated[int, typer.Option(help="Port on this machine; 0 takes a free one.", min=0, max=65535)] = 8090,
+    host: Annotated[str, typer.Option(help="Address to bind to.")] = "127.0.0.1",
+    subscribe: Annotated[bool, typer.Option("--subscribe", help="Subscribe now, unsubscribe at exit.")] = False,
+    url: Annotated[str | None, typer.Option(help="The gateway.", envvar="VOUCHPOST_URL")] = None,
+    key: Annotated[str | None, typer.Option(help="An API key of the gateway.", envvar="VOUCHPOST_API_KEY")] = None,
+    secret: Annotated[
+        list[str] | None,
+        typer.Option(help="Signing secret (whsec_…); twice while rotating.", envvar="VOUCHPOST_SIGNING_SECRET"),
+    ] = None,
+) -> None:
+    """Receive events on a local port, verify them, and print them."""
+    console = Console(highlight=False)
+    signal.signal(signal.SIGTERM, _leave)
+    try:
+        listener = Listener(host=host, port=port)
+        with _secrets(listener, subscribe=subscribe, url=url, key=key, given=secret or []) as secrets:
+            verifier = Verifier(secrets)
+            console.print(f"Listening on [bold]{listener.url}[/bold]; Ctrl+C ends it.")
+            listener.serve(verifier, seen=_print_to(console), failed=lambda error: _print_error(console, error))
+    except KeyboardInterrupt:
+        console.print("Done.")
+    except (VouchpostError, OSError) as error:
+        console.print(Text(str(error), style="red"))
+        raise typer.Exit(1) from error
+
+
+@contextmanager
+def _secrets(
+    listener: Listener, *, subscribe: bool, url: str | None, key: str | None, given: list[str]
+) -> Generator[list[str], None, None]:
+    """The secrets to verify with: those given, or that of a subscription which lives as long as this does."""
+    if not subscribe:
+        if not given:
+            raise typer.BadParameter("give --secret whsec_…, or --subscribe with --key vp_test_…")
+        yield given
+        return
+    with Client(key=key, url=url, total_s=_PATIENCE_S) as client:
+        subscription = client.subscribe(listener.url, description="vouchpost listen")
+        try:
+            yield [subscription.secret]
+        finally:
+            client.unsubscribe(subscription.id)
+
+
+def _print_to(console: Console) -> Callable[[Message], None]:
+    def seen(message: Message) -> None:
+        console.print(_headline(message), JSON.from_data(json.loads(message.body), ensure_ascii=True), sep="\n")
+
+    return seen
+
+
+def _headline(message: Message) -> Text:
+    """One line. Whatever comes from outside is written as JSON, so that no escape sequence reaches the terminal."""
+    at = datetime.fromtimestamp(message.attempted_s, UTC).strftime("%H:%M:%S")
+    line = Text.assemble((f"{at} ", "dim"), (_quoted(message.type), "bold"), f" {message.id}")
+    if message.type in VERDICT_TYPES:
+        verdict = message.verdict
+        status = Text(f" {_quoted(verdict.status)}", _STYLES.get(verdict.status, "bold"))
+        line.append_text(status).append(f" {_quoted(verdict.reason_code)} {_quoted(verdict.subject_id or '')}")
+    return line
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text)[1:-1]
+
+
+def _print_error(console: Console, error: VouchpostError) -> None:
+    console.print(Text.assemble(("refused ", "bold red"), (error.reason, "red"), f" {error}"))
+
+
+def _leave(*_: object) -> NoReturn:
+    """SIGTERM ends it as Ctrl+C does: with the subscription removed."""
+    sys.exit(0)

@@ -1,0 +1,137 @@
+"""`vouchpost listen` as a real process, against a gateway that takes its subscription and pushes to it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.consumers.deliveries import SECRET, event, headers
+
+
+class Gateway(ThreadingHTTPServer):
+    """Takes a subscription and its removal, and remembers both."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Subscriptions)
+        self.asked: list[tuple[str, str, dict[str, Any]]] = []
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Subscriptions(BaseHTTPRequestHandler):
+    server: Gateway
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.asked.append(("POST", self.path, body))
+        self._answer(201, json.dumps({"id": "sub_1", "secret": SECRET}).encode())
+
+    def do_DELETE(self) -> None:
+        self.server.asked.append(("DELETE", self.path, {}))
+        self._answer(204, b"")
+
+    def _answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    server = Gateway()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join(timeout=5)
+    server.server_close()
+
+
+def listen(*options: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "vouchpost", "listen", "--port", "0", *options]
+    environment = {**os.environ, "COLUMNS": "200", "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+
+
+def url_of(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.search(r"http://127\.0\.0\.1:\d+/", line)
+    assert found, line
+    return found[0]
+
+
+def push(url: str, body: bytes, named: dict[str, str]) -> int:
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=5)
+    connection.request("POST", "/", body=body, headers=named)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
+def test_it_subscribes_prints_what_is_pushed_and_unsubscribes(gateway: Gateway, end: signal.Signals) -> None:
+    process = listen("--subscribe", "--url", gateway.url, "--key", "vp_test_1")
+    url, body = url_of(process), event(data={"status": "risky", "subject_id": "ann \x1b[31m red"})
+
+    status = push(url, body, headers(body, at=int(time.time())))
+    forged = push(url, body, headers(body, at=int(time.time())) | {"webhook-signature": "v1,AAAA"})
+    process.send_signal(end)
+    printed, _ = process.communicate(timeout=10)
+
+    assert (status, forged, process.returncode) == (200, 400, 0)
+    assert gateway.asked[0] == ("POST", "/v1/subscriptions", gateway.asked[0][2])
+    assert gateway.asked[0][2]["url"] == url
+    assert gateway.asked[-1][:2] == ("DELETE", "/v1/subscriptions/sub_1")
+    assert "verification.completed evt_1 risky" in printed
+    assert '"verification_id": "vrf_1"' in printed
+    assert "refused no_matching_signature" in printed
+    assert "\x1b[31m" not in printed
+    assert SECRET not in printed
+
+
+def test_with_a_secret_of_its_own_it_needs_no_gateway() -> None:
+    process = listen("--secret", SECRET)
+    body = event()
+
+    status = push(url_of(process), body, headers(body, at=int(time.time())))
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=10)
+
+    assert status == 200
+    assert "evt_1" in printed
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ((), "--subscribe"),
+        (("--secret", "whsec_short"), "24 to 64 bytes"),
+        (("--subscribe", "--key", "vp_test_1", "--url", "http://127.0.0.1:9"), "time limit"),
+        (("--subscribe",), "VOUCHPOST_API_KEY"),
+    ],
+)
+def test_what_is_missing_is_said(options: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("VOUCHPOST_API_KEY", raising=False)
+    process = listen(*options)
+
+    printed, _ = process.communicate(timeout=30)
+
+    assert process.returncode in {1, 2}
+    assert says in printed

@@ -1,0 +1,46 @@
+"""The `vouchpost` command: commands of both packages, met through entry points."""
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+from typer.testing import CliRunner
+
+from vouchpost.__main__ import GROUP, load
+
+HELP = "needs: pip install 'vouchpost[gateway]'"
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-m", "vouchpost", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_listen_is_among_the_commands() -> None:
+    shown = run("--help")
+
+    assert shown.returncode == 0
+    assert "listen" in shown.stdout
+
+
+def test_an_unknown_command_is_an_error_of_usage() -> None:
+    assert run("fly").returncode == 2
+
+
+def test_a_command_whose_dependencies_are_missing_says_what_to_install() -> None:
+    import typer.main
+
+    command = load(EntryPoint("up", "vouchpost_no_such_package.cli:up", GROUP))
+    app = typer.Typer()
+    app.command("up", help=command.help)(command.callback)
+    result = CliRunner().invoke(app, [])
+
+    assert HELP in command.help
+    assert result.exit_code == 1
+    assert "pip install 'vouchpost[gateway]'" in result.output
+
+
+def test_a_function_and_an_application_are_both_commands() -> None:
+    one = load(EntryPoint("listen", "vouchpost.listen:listen", GROUP))
+
+    assert one.name == "listen"
+    assert one.help.startswith("Receive events")
