@@ -19,6 +19,7 @@ STEM_RANDOM_BITS = 45
 MAX_REVISION = 32**3 - 1
 MAX_SUBSCRIPTION_NUMBER = 32**4 - 1
 
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
 _BODY = re.compile(f"[{ALPHABET}]{{26}}")
 _VALUE_OF = {character: value for value, character in enumerate(ALPHABET)}
 
@@ -31,7 +32,11 @@ def encode(number: int, length: int) -> str:
     """Writes a number in exactly `length` base-32 characters; ValueError when it does not fit."""
     if not 0 <= number < 32**length:
         raise ValueError(f"{number} does not fit in {length} characters")
-    return "".join(ALPHABET[(number >> shift) & 31] for shift in range(5 * (length - 1), -1, -5))
+    text = ""
+    for _ in range(length // 2):
+        text = _PAIRS[number & 1023] + text
+        number >>= 10
+    return ALPHABET[number] + text if length % 2 else text
 
 
 def decode(text: str) -> int:

@@ -30,6 +30,8 @@ All keys of a world share one hash tag, its partition, so each script stays in o
 | `{p07}0001l:l:LANE:y`    | zset   | the latest items of a subscription, to list its deliveries                  |
 """
 
+from functools import lru_cache
+
 from vouchpost_gateway.domain.lane import Lane
 from vouchpost_gateway.domain.world import World
 
@@ -46,6 +48,7 @@ def tenant_prefix(world: World) -> str:
     return partition_prefix(world.partition) + world.tenant_id
 
 
+@lru_cache(maxsize=4096)
 def world_prefix(world: World) -> str:
     return partition_prefix(world.partition) + world.name
 
@@ -78,11 +81,12 @@ def lane_part(lane: Lane, part: str) -> str:
     return f"{world_prefix(lane.world)}:l:{lane.suffix}:{part}"
 
 
-def lane(lane: Lane) -> list[str]:
+@lru_cache(maxsize=16_384)
+def lane(lane: Lane) -> tuple[str, ...]:
     """The keys of a lane in the order that every script takes them."""
     partition = lane.world.partition
     parts = (lane_part(lane, part) for part in "012ftsmy")
-    return [due_lanes(partition), bells(partition), *parts, counters(lane.world)]
+    return (due_lanes(partition), bells(partition), *parts, counters(lane.world))
 
 
 def counters(world: World) -> str:

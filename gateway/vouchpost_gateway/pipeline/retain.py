@@ -10,8 +10,8 @@ from vouchpost_gateway.domain.retention import Kept, Retention, may_go
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.pipeline.report import Report
 
-_BATCH = 200
-_PAUSE_S = 0.05
+_BATCH = 50
+_PAUSE_S = 0.005
 
 
 class RetainRecords(Protocol):
@@ -86,8 +86,7 @@ class Retain:
         while stems := await self.records.oldest(
             world, before_ms=now_ms - self.rules.shortest_ms, after=after, limit=_BATCH
         ):
-            for stem in stems:
-                removed += await self._judge(world, stem, now_ms)
+            removed += sum(await asyncio.gather(*(self._judge(world, stem, now_ms) for stem in stems)))
             after = stems[-1]
             await asyncio.sleep(_PAUSE_S)
         return removed

@@ -38,12 +38,13 @@ end
 -- flight as it may be, or a lease that ends.
 local function earliest(lane)
   local due = nil
-  if redis.call('HEXISTS', lane[META], 'paused') + redis.call('HEXISTS', lane[META], 'full') == 0 then
+  local meta = redis.call('HMGET', lane[META], 'paused', 'full', 'not_before')
+  if not meta[1] and not meta[2] then
     for queue = HIGH, LOW do
       local score = first_score(lane[queue])
       if score and (not due or score < due) then due = score end
     end
-    local not_before = number_of(redis.call('HGET', lane[META], 'not_before'))
+    local not_before = number_of(meta[3])
     if due and not_before and not_before > due then due = not_before end
   end
   local lease_end = first_score(lane[FLIGHT])
@@ -63,9 +64,11 @@ local function index(lane)
 end
 
 -- After adding work: decides whether to ring. Only idle -> rung rings; a drain that lingers is woken instead.
--- Returns the generation to ring, or nil, and whether the lane is slow.
+-- Returns the generation to ring, or nil, and whether the lane is slow. Who takes work away, or moves it, calls `index` first.
 local function wake(lane, now, ring_ms, wake_channel)
-  local due = index(lane)
+  -- Work that is added makes nothing due later: a lane that was due stays so, and need not be looked through.
+  local due = number_of(redis.call('ZSCORE', lane[DUE], lane.id))
+  if not due or due > now then due = index(lane) end
   if not due or due > now then return nil, '0' end
   local generation, rung_until, slow = bell_of(lane)
   if rung_until > now then

@@ -52,6 +52,7 @@ if expected ~= '' then
         redis.call('HDEL', lane[META], 'failing_since', 'failures', 'slowdowns', 'not_before')
       end
     end
+    index(lane)
     note(lane)
   end
 end

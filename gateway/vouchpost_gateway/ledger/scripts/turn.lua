@@ -25,11 +25,15 @@ local answers, claimed = {}, {}
 -- The first write takes away, so that a turn still runs when Redis is at its memory limit.
 redis.call('ZREM', lane[FLIGHT], '')
 
+-- Takes an item out of the lane, wherever it is; whether it was there.
 local function forget(item)
-  redis.call('ZREM', lane[FLIGHT], item)
-  for queue = HIGH, LOW do redis.call('ZREM', lane[queue], item) end
+  local found = redis.call('ZREM', lane[FLIGHT], item)
+  for queue = HIGH, LOW do
+    if found == 0 then found = redis.call('ZREM', lane[queue], item) end
+  end
   redis.call('HDEL', lane[TOKEN], item)
   redis.call('HDEL', lane[STATE], item)
+  return found == 1
 end
 
 local function append(record, section)
@@ -42,13 +46,6 @@ local function holds(item, token)
   return text and string.match(text, '^(%d+) ') == token
 end
 
-local function waits(item)
-  for queue = HIGH, LOW do
-    if redis.call('ZSCORE', lane[queue], item) then return true end
-  end
-  return redis.call('ZSCORE', lane[FLIGHT], item)
-end
-
 local position, record_position = 18, LANE_KEYS + 2
 for i = 1, settlements do
   local kind, item, token, delay = ARGV[position], ARGV[position + 1], ARGV[position + 2], tonumber(ARGV[position + 3])
@@ -58,8 +55,7 @@ for i = 1, settlements do
   if section ~= '' then record, record_position = KEYS[record_position], record_position + 1 end
   if kind == 'done' then
     -- A frozen worker's success is still a success: any token ever given will do, as long as the item is here.
-    if waits(item) then
-      forget(item)
+    if forget(item) then
       append(record, section)
       answers[i] = 'ok'
     else
@@ -156,23 +152,33 @@ end
 local function claim(room)
   local token = number_of(redis.call('HGET', lane[META], 'token')) or 0
   local picks = due_items(room)
+  if #picks == 0 then return end
   local lease_end = string.format('%.0f', now + lease_ms)
-  for _, pick in ipairs(picks) do
+  local items, leases, tokens, taken = {}, {}, {}, {{}, {}, {}}
+  for i, pick in ipairs(picks) do
     local item, queue, claims = pick[1], pick[2], 1
     if queue then
-      redis.call('ZREM', lane[HIGH + queue], item)
+      table.insert(taken[queue + 1], item)
     else
       local _, before, kept = string.match(redis.call('HGET', lane[TOKEN], item) or '0 0 1', '^(%d+) (%d+) (%d)$')
       claims, queue = tonumber(before) + 1, tonumber(kept)
     end
     token = token + 1
-    redis.call('ZADD', lane[FLIGHT], lease_end, item)
-    redis.call('HSET', lane[TOKEN], item, string.format('%.0f %.0f %.0f', token, claims, queue))
+    items[i] = item
+    leases[2 * i - 1], leases[2 * i] = lease_end, item
+    tokens[2 * i - 1], tokens[2 * i] = item, string.format('%.0f %.0f %.0f', token, claims, queue)
     local at = #claimed
     claimed[at + 1], claimed[at + 2], claimed[at + 3] = item, string.format('%.0f', token), claims
-    claimed[at + 4], claimed[at + 5] = queue, redis.call('HGET', lane[STATE], item) or ''
+    claimed[at + 4] = queue
+    claimed[at + 5] = ''
   end
-  if #picks > 0 then redis.call('HSET', lane[META], 'token', string.format('%.0f', token)) end
+  for queue = 0, 2 do
+    if #taken[queue + 1] > 0 then redis.call('ZREM', lane[HIGH + queue], unpack(taken[queue + 1])) end
+  end
+  redis.call('ZADD', lane[FLIGHT], unpack(leases))
+  redis.call('HSET', lane[TOKEN], unpack(tokens))
+  redis.call('HSET', lane[META], 'token', string.format('%.0f', token))
+  for i, state in ipairs(redis.call('HMGET', lane[STATE], unpack(items))) do claimed[5 * i] = state or '' end
 end
 
 local mine = generation > 0 and generation == current and exists
@@ -225,17 +231,15 @@ if mine then
     end
     set_bell(lane, generation, now + hold, slow)
   end
-elseif exists and settlements > 0 then
+elseif exists and settlements > 0 then -- the index was made exact above
   ring = wake(lane, now, ring_ms, wake_channel) or ''
   if set_slow ~= '' then
     local g, u = bell_of(lane)
     set_bell(lane, g, u, slow)
   end
 end
-local failing_since = exists and redis.call('HGET', lane[META], 'failing_since') or false
-local failures = exists and redis.call('HGET', lane[META], 'failures') or '0'
-local slowdown_count = exists and redis.call('HGET', lane[META], 'slowdowns') or '0'
+local health = exists and redis.call('HMGET', lane[META], 'failing_since', 'failures', 'slowdowns') or {}
 return {
   time[1], time[2], ring, slow, due and string.format('%.0f', due) or '', bell,
-  failing_since or '', failures or '0', slowdown_count or '0', answers, claimed,
+  health[1] or '', health[2] or '0', health[3] or '0', answers, claimed,
 }
