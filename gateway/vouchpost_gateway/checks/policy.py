@@ -64,5 +64,6 @@ DEFAULT_POLICY = Policy(
     discounts=(
         ("alias_relay", 0.9),
         ("free_provider", 0.95),
+        ("idn_confusable", 0.5),
     ),
 )

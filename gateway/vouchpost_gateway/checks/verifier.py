@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Self
 
+from vouchpost_gateway.checks.confusable import twin_of
 from vouchpost_gateway.checks.dns import Resolver
 from vouchpost_gateway.checks.lists import DomainLists, packaged_lists
 from vouchpost_gateway.checks.mx import find_route
@@ -103,6 +104,8 @@ class Verifier:
     def _local_findings(self, mailbox: Mailbox) -> list[Finding]:
         """What needs no network: the lists, and the kind of name."""
         findings = list(self._lists.look_up(mailbox.domain))
+        if twin := twin_of(mailbox.display_domain):
+            findings.append(Finding("idn", "idn_confusable", {"looks_like": twin}))
         if role := self._roles.role_of(mailbox.local_part):
             findings.append(Finding("role", "role_account", {"role": role}))
         return findings

@@ -30,6 +30,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "alias_relay": "forwards to a person's own mailbox; privacy, not throw-away",
         "free_provider": "a mailbox provider open to anybody",
         "role_account": "names a function, not a person",
+        "idn_confusable": "a domain in another script that looks like a Latin one",
         "accepts_mail": "a mail host takes mail for the domain",
         "null_mx": "the domain says that it takes no mail (RFC 7505)",
         "no_mx": "no mail host that could be reached, and all answers were definite",
