@@ -1,4 +1,4 @@
-"""Domains that only look like another: every letter of a label from another script has a Latin twin (UTS 39, section 4).
+"""Domains that only look like another: each letter of another script has a Latin twin (UTS 39, section 4).
 
 A flag, never a verdict: such names exist in earnest too.
 """
