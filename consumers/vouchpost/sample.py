@@ -1,0 +1,29 @@
+"""`vouchpost sample`: sends one signed event to a receiver, to see it work before there is a gateway."""
+
+from typing import Annotated
+
+import httpx
+import typer
+
+from vouchpost.errors import SecretError
+from vouchpost.signature import Verifier
+from vouchpost.testing import EventFactory
+
+
+def sample(
+    url: Annotated[str, typer.Argument(help="Where the receiver listens.")],
+    *,
+    secret: Annotated[str, typer.Option(help="Its signing secret (whsec_…).", envvar="VOUCHPOST_SIGNING_SECRET")],
+    subject_id: Annotated[str, typer.Option(help="Whose address this is about.")] = "user_42",
+    status: Annotated[str, typer.Option(help="valid, risky, invalid or unknown.")] = "valid",
+) -> None:
+    """Send one signed sample event to a receiver."""
+    try:
+        Verifier(secret)
+        event = EventFactory(secret=secret)(subject_id=subject_id, status=status)
+        answer = httpx.post(url, content=event.body, headers=event.headers, timeout=15)
+    except (SecretError, httpx.HTTPError, httpx.InvalidURL) as error:
+        typer.secho(str(error), fg="red", err=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{answer.status_code} {answer.text}")
+    raise typer.Exit(0 if answer.is_success else 1)

@@ -1,0 +1,141 @@
+"""A new user's path, followed literally: what `consumers/README.md` says is typed in, and what it shows comes out."""
+
+import os
+import re
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import vouchpost
+from vouchpost.testing import EventFactory
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "consumers" / "README.md").read_text()
+PYTHON: list[str] = [block.strip() for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL)]
+CONSOLE: list[str] = [
+    line.removeprefix("$ ")
+    for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+]
+APP, SUBMIT, CHANGE, TEST = PYTHON
+
+
+def line_with(text: str) -> str:
+    (found,) = [line for line in CONSOLE if text in line]
+    return found
+
+
+def output_after(command: str) -> str:
+    return CONSOLE[CONSOLE.index(command) + 1]
+
+
+def run(command: str, folder: Path, environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() or done.stderr
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def wait_for(port: int) -> None:
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError
+
+
+def test_what_is_installed_is_what_the_package_offers() -> None:
+    package, server = line_with("pip install").replace("'", "").split()[-2:]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    name, extra = re.fullmatch(r"(\w+)\[(\w+)\]", package).groups()  # type: ignore[union-attr]
+    assert name == project["name"]
+    assert extra in project["optional-dependencies"]
+    assert shutil.which(server, path=str(Path(sys.executable).parent))
+
+
+def test_the_first_event_is_applied_with_the_ten_lines_as_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    port = str(free_port())
+    secret = run(line_with("export").removeprefix("export ") + "; echo $VOUCHPOST_SIGNING_SECRET", tmp_path, on_path())
+    environment = on_path() | {"VOUCHPOST_SIGNING_SECRET": secret}
+    serve = line_with("uvicorn app:app").replace("8090", port)
+    server = subprocess.Popen(["bash", "-c", f"exec {serve} --log-level warning"], cwd=tmp_path, env=environment)
+    try:
+        wait_for(int(port))
+        sample, look = line_with("vouchpost sample"), line_with("SELECT * FROM contacts")
+        sent = run(sample.replace("8090", port), tmp_path, environment)
+        stored = run(look, tmp_path, environment)
+    finally:
+        server.terminate()
+        server.wait(timeout=10)
+
+    assert sent == output_after(sample)
+    assert stored == output_after(look)
+
+
+def test_the_ten_lines_are_ten() -> None:
+    """Imports aside, and blank lines."""
+    code = [line for line in APP.splitlines() if line and not line.startswith(("import", "from"))]
+
+    assert len(code) <= 10
+
+
+@pytest.mark.parametrize("name", re.findall(r"from vouchpost import (.*)", README))
+def test_what_is_imported_is_there(name: str) -> None:
+    assert all(hasattr(vouchpost, one) for one in name.split(", "))
+
+
+def test_the_example_of_an_address_change_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("VOUCHPOST_SIGNING_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    names: dict[str, object] = {}
+    exec(compile(APP, "app.py", "exec"), names)  # noqa: S102 - that is what following it literally means
+    make = EventFactory(secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    receiver = names["receiver"]
+    assert isinstance(receiver, vouchpost.Receiver)
+    old = make()
+
+    class Submitter:
+        def submit(self, *_: object, **__: object) -> vouchpost.Verification:
+            return vouchpost.Verification("vrf_1", "pending", old.message.verdict.sequence + 1)
+
+    db = sqlite3.connect("crm.db")
+    db.execute("CREATE TABLE contacts (id TEXT PRIMARY KEY, status TEXT, email TEXT)")
+    exec(compile(CHANGE, "change.py", "exec"), names | {"client": Submitter(), "db": db})  # noqa: S102
+    db.close()
+
+    assert receiver.receive(headers=old.headers, body=old.body) == "stale"
+
+
+def test_the_example_of_a_test_is_a_test(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(APP)
+    fixture = "import pytest, sqlite3\nfrom app import remember\n@pytest.fixture\ndef db():\n"
+    fixture += "    db = sqlite3.connect(':memory:')\n    yield db\n    db.close()\n\n"
+    (tmp_path / "test_app.py").write_text(fixture + TEST)
+    environment = on_path() | {"VOUCHPOST_SIGNING_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}
+
+    shown = run("python -m pytest -q -p no:cacheprovider test_app.py", tmp_path, environment)
+
+    assert "1 passed" in shown
+
+
+def on_path() -> dict[str, str]:
+    """The environment of a shell in which the kit's virtual environment is active."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
