@@ -6,7 +6,6 @@
 import json
 import math
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Final
 
 from vouchpost.errors import (
@@ -20,13 +19,14 @@ from vouchpost.errors import (
 )
 from vouchpost.replay import Outcome
 
-_STATUS: Final[tuple[tuple[type[VouchpostError], HTTPStatus], ...]] = (
-    (SignatureError, HTTPStatus.BAD_REQUEST),
-    (BodyTooLargeError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
-    (MessageError, HTTPStatus.BAD_REQUEST),
-    (HandlerError, HTTPStatus.INTERNAL_SERVER_ERROR),
-    (InFlightError, HTTPStatus.SERVICE_UNAVAILABLE),
-    (StoreUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE),
+_OK: Final = 200
+_STATUS: Final[tuple[tuple[type[VouchpostError], int, str], ...]] = (
+    (SignatureError, 400, "Bad Request"),
+    (BodyTooLargeError, 413, "Content Too Large"),
+    (MessageError, 400, "Bad Request"),
+    (InFlightError, 503, "Service Unavailable"),
+    (StoreUnavailableError, 503, "Service Unavailable"),
+    (VouchpostError, 500, "Internal Server Error"),
 )
 
 
@@ -42,13 +42,13 @@ class Answer:
 
 def accepted(outcome: Outcome) -> Answer:
     body = json.dumps({"outcome": outcome.value}).encode()
-    return Answer(HTTPStatus.OK, outcome.value, body, (("content-type", "application/json"),))
+    return Answer(_OK, outcome.value, body, (("content-type", "application/json"),))
 
 
 def refused(error: VouchpostError) -> Answer:
     """A problem (RFC 9457) that says what to look at, and nothing that the sender did not know."""
-    status = next((code for kind, code in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
-    problem = {"type": "about:blank", "title": status.phrase, "status": status.value, "reason": error.reason}
+    status, title = next((status, title) for kind, status, title in _STATUS if isinstance(error, kind))
+    problem = {"type": "about:blank", "title": title, "status": status, "reason": error.reason}
     if not isinstance(error, HandlerError):  # what went wrong inside is nobody's business
         problem["detail"] = str(error)
     headers = [("content-type", "application/problem+json")]

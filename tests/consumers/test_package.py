@@ -24,13 +24,13 @@ def test_these_are_the_public_names() -> None:
         _ = vouchpost.Webhook
 
 
-def test_importing_it_takes_at_most_60_ms_and_none_of_the_heavy_things() -> None:
+def test_importing_it_takes_at_most_60_ms_of_a_processor_and_none_of_the_heavy_things() -> None:
     code = """
 import json, sys, time
 before = set(sys.modules)
-started = time.perf_counter()
+started = time.process_time()
 import vouchpost
-taken = time.perf_counter() - started
+taken = time.process_time() - started
 print(json.dumps([taken, sorted(set(sys.modules) - before)]))
 """
     runs = [json.loads(in_a_new_process(code)) for _ in range(8)]
