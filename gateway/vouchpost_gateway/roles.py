@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import hmac
+import resource
 import signal
 from contextlib import AsyncExitStack, suppress
 
@@ -10,6 +11,7 @@ from arq.connections import ArqRedis
 
 from vouchpost_gateway.api.app import create_app
 from vouchpost_gateway.api.server import build_server
+from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.lane import Lane, LaneKind
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.bells import Queue
@@ -24,10 +26,13 @@ from vouchpost_gateway.worker import BellWorker, DrainLane, arq_pool, make_worke
 
 _ARQ_CONNECTIONS = 64
 _BATCH = 16
+_MEASURE_S = 5.0
+_OPEN_FILES = 65_536
 
 
 async def serve_api(settings: Settings) -> None:
     """The API, until it is told to stop."""
+    _raise_open_files()
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(opened(settings, reply_limit_s=1.0))
         await owned(stack, gateway.verdicts.listener.forever())
@@ -46,6 +51,7 @@ async def serve_api(settings: Settings) -> None:
 
 async def serve_worker(settings: Settings, role: str) -> None:
     """A worker of one role, until it is told to stop: then it finishes what it has begun and claims nothing more."""
+    _raise_open_files()
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(opened(settings))
         wakes = Wakes()
@@ -60,8 +66,9 @@ async def serve_worker(settings: Settings, role: str) -> None:
         )
         if role == "verify":
             await owned(stack, janitor(gateway).forever(now_ms))
+            await owned(stack, _measure_lanes(gateway))
         _serve_metrics(stack, gateway)
-        room = Room(ROOM)
+        room = Room(ROOM, lingering=settings.deliver_slots // 2)
         workers = await _workers(stack, gateway, wakes, room, role)
         gc.freeze()
         await _run_workers(settings, workers, room)
@@ -138,6 +145,30 @@ async def _quiet(workers: dict[Queue, BellWorker], room: Room) -> None:
     while jobs := [task for worker in workers.values() for task in worker.tasks.values() if not task.done()]:
         await asyncio.wait(jobs)
     await room.empty()
+
+
+async def _measure_lanes(gateway: Gateway) -> None:
+    """Keeps the gauges of lanes up to date, for the whole ledger."""
+    while True:
+        await asyncio.sleep(_MEASURE_S)
+        with suppress(LedgerUnavailable):
+            partitions = range(gateway.settings.partitions)
+            seen = await asyncio.gather(*(gateway.lanes.overview(p, now_ms=now_ms()) for p in partitions))
+            for kind in LaneKind:
+                lanes = [(items, age) for found in seen for lane, items, age in found if lane.kind is kind]
+                gateway.metrics.lanes(
+                    kind,
+                    items=sum(items for items, _ in lanes),
+                    oldest_due_s=max((age for _, age in lanes), default=0) / 1000,
+                )
+
+
+def _raise_open_files() -> None:
+    """As many open files as the system allows: each subscriber that hangs holds one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, _OPEN_FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _serve_metrics(stack: AsyncExitStack, gateway: Gateway) -> None:

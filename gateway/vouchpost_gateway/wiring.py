@@ -134,12 +134,19 @@ def _assemble(settings: Settings, store: Store, bells: Bells, metrics: Metrics, 
     subscriptions = SubscriptionRecords(store, tenants, limits)
     lanes = Lanes(store, limits)
     verdicts = Verdicts(settings.ledger_url.get_secret_value())
+    sign_in = SignIn(access_records, now_ms, settings.partitions)
+
+    def forget_all() -> None:
+        for cache in (tenants, subscriptions, sign_in):
+            cache.forget()
+
     watch = Watch(
         store,
         partitions=settings.partitions,
         accept_loss=settings.accept_loss,
         needs_replica=settings.durability is Durability.REPLICA,
         ceiling=settings.memory_ceiling,
+        replaced=forget_all,
         seen=lambda used, limit: metrics.ledger_memory(used_bytes=used, max_bytes=limit),
     )
     subscribe = Subscribe(
@@ -147,7 +154,7 @@ def _assemble(settings: Settings, store: Store, bells: Bells, metrics: Metrics, 
     )
     resend = Resend(deliveries, lanes, subscribe, bells.ring, now_ms)
     services = Services(
-        authentication=SignIn(access_records, now_ms, settings.partitions),
+        authentication=sign_in,
         verifications=VerificationDesk(
             verifications,
             lanes,

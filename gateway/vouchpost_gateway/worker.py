@@ -10,7 +10,7 @@ from arq.worker import Worker, func
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError
+from redis.exceptions import BusyLoadingError, RedisError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -27,7 +27,11 @@ DrainLane = Callable[[Lane, int], Awaitable[None]]
 
 
 class BellWorker(Worker):
-    """An arq worker that polls when it is told of a ring, and now and then in case it was not told."""
+    """An arq worker that polls when it is told of a ring, and now and then in case it was not told.
+
+    A Redis that is away for long ends a poll or a job with an error; neither may end the worker, which holds outcomes
+    that are still to be settled.
+    """
 
     rung: asyncio.Event
 
@@ -35,7 +39,10 @@ class BellWorker(Worker):
         self.ctx["redis"] = self.pool
         while True:
             self.rung.clear()
-            await self._poll_iteration()
+            try:
+                await self._poll_iteration()
+            except (RedisError, OSError) as error:
+                logging.getLogger(__name__).warning("arq lost its Redis: %s", type(error).__name__)
             try:
                 async with asyncio.timeout(self.poll_delay_s):
                     await self.rung.wait()

@@ -1,5 +1,6 @@
 """Lanes: due work by due time, claimed under a lease with a fencing token, settled, and rung for."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,6 +28,7 @@ _TURN = load("turn")
 _SWEEP = load("sweep")
 _ENLIST = load("enlist")
 _CLAIM_FIELDS = 5
+_OVERVIEW = 200
 _NO_NEWS = LaneNews()
 _RING_FIELDS = 3
 
@@ -108,12 +110,17 @@ class Lanes:
         answer, generation, slow = await self.store.run(_ENLIST, [*keys.lane(lane), record], arguments)
         return answer.decode(), one_ring(lane, generation, slow)
 
-    async def depth(self, lane: Lane) -> tuple[int, int | None]:
-        """How many items wait, and since when the oldest one is due, in ms; None when nothing waits."""
-        counts = [await self.store.call("ZCARD", keys.lane_part(lane, part)) for part in "012f"]
-        firsts = [await self.store.call("ZRANGE", keys.lane_part(lane, part), 0, 0, "WITHSCORES") for part in "012"]
-        scores = [int(float(first[1])) for first in firsts if first]
-        return sum(counts), min(scores, default=None)
+    async def overview(self, partition: int, *, now_ms: int) -> list[tuple[Lane, int, int]]:
+        """The lanes with the oldest due work: each with how many items it holds, and for how long it has been due, ms."""
+        flat = await self.store.call("ZRANGE", keys.due_lanes(partition), 0, _OVERVIEW - 1, "WITHSCORES")
+        lanes = [Lane.parse(lane_id.decode()) for lane_id in flat[::2]]
+        counts = await asyncio.gather(
+            *(self.store.call("ZCARD", keys.lane_part(lane, part)) for lane in lanes for part in "012f")
+        )
+        return [
+            (lane, sum(counts[4 * at : 4 * at + 4]), max(0, now_ms - int(float(due))))
+            for at, (lane, due) in enumerate(zip(lanes, flat[1::2], strict=True))
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,10 @@ class SubscriptionRecords:
         self._sets[world] = SubscriptionSet(revision, {subscription.number: subscription for subscription in found})
         return self._sets[world]
 
+    def forget(self) -> None:
+        """Drops what was read: the ledger is another one now."""
+        self._sets.clear()
+
     async def next_number(self, world: World) -> int:
         return int(await self.store.call("HINCRBY", keys.counters(world), "last_number", 1))
 

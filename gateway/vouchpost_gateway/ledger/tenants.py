@@ -1,9 +1,11 @@
 """Tenants, their data keys, API keys and partners."""
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 import msgpack
 
@@ -15,6 +17,8 @@ from vouchpost_gateway.domain.world import Mode, Scope, World
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.seal import MasterKeys, TenantSeal
 from vouchpost_gateway.ledger.store import Store
+
+_ID_LENGTH = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +44,25 @@ class Tenants:
     _seals: dict[str, TenantSeal] = field(default_factory=dict)
 
     async def create(self, name: str, *, now_ms: int) -> Tenant:
-        """A new tenant in the next partition, round robin; Conflict when the name is taken.
+        """A new tenant; Conflict when the name is taken. Its data key is written first, once, and its name last.
 
-        Harmless when repeated: the data key is written once, and the name is claimed last, once.
+        The id is drawn at random: one that was used before a ledger was lost must not come back with another key.
         """
-        number = int(await self.store.call("HINCRBY", keys.META, "tenants", 1))
-        tenant = Tenant(encode(number, 4), name, number % self.partitions, now_ms)
-        sealed = self.master_keys.new_data_key(tenant.id)
-        await self.store.call("SET", keys.data_key(tenant.world(Mode.LIVE)), sealed, "NX")
+        while True:
+            tenant_id = encode(secrets.randbelow(32**_ID_LENGTH), _ID_LENGTH)
+            tenant = Tenant(tenant_id, name, crc32(tenant_id.encode()) % self.partitions, now_ms)
+            sealed = self.master_keys.new_data_key(tenant.id)
+            if await self.store.call("SET", keys.data_key(tenant.world(Mode.LIVE)), sealed, "NX"):
+                break
         packed = _packed([1, tenant.id, tenant.partition, now_ms])
         if not await self.store.call("HSETNX", keys.TENANTS, name, packed):
+            await self.store.call("DEL", keys.data_key(tenant.world(Mode.LIVE)))
             raise Conflict(f"a tenant named {name} exists")
         return tenant
+
+    def forget(self) -> None:
+        """Drops what was read: the ledger is another one now."""
+        self._seals.clear()
 
     async def find(self, name: str) -> Tenant | None:
         packed = await self.store.call("HGET", keys.TENANTS, name)

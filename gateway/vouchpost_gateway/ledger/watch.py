@@ -30,6 +30,7 @@ class Watch:
     needs_replica: bool = False
     ceiling: float = 0.8
     seen: Callable[[int, int], None] = lambda _used, _limit: None
+    replaced: Callable[[], None] = lambda: None
     _generation: str | None = None
     _problems: tuple[str, ...] = ("the ledger was not looked at yet",)
     _seen_at: float = field(default=0.0)
@@ -37,6 +38,7 @@ class Watch:
     _limit: int = 0
     _config: dict[str, str] | None = None
     _looks: int = 0
+    _was_replaced: bool = False
 
     async def start(self) -> None:
         """Waits a moment for the ledger, then claims or recognises it. Misconfigured when it must not be used."""
@@ -106,10 +108,13 @@ class Watch:
     async def _replaced(self) -> list[str]:
         """A ledger that came back empty, or is another one, is told of until the process is started anew."""
         generation = await self.store.call("HGET", keys.META, "generation")
+        if generation is not None and generation.decode() == self._generation:
+            return []
         if generation is None:
             await self._recognise()
-        elif generation.decode() == self._generation:
-            return []
+        if not self._was_replaced:
+            self._was_replaced = True
+            self.replaced()
         return ["the ledger came back empty or is another one: what was accepted before is not in it"]
 
     async def _read_config(self) -> dict[str, str] | None:

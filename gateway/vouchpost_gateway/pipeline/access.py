@@ -69,6 +69,10 @@ class SignIn:
         world = World(key.tenant_id, key.mode, key.partition)
         return Principal(world, key.id, key.scopes, key.partner_id)
 
+    def forget(self) -> None:
+        """Drops what was read: the ledger is another one now."""
+        self._known.clear()
+
     async def _find(self, partition: int, short_id: str) -> ApiKey | None:
         name, now = f"{partition}/{short_id}", self.now_ms()
         read_at, known = self._known.get(name, (0, None))

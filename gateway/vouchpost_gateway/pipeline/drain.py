@@ -80,10 +80,15 @@ class Pace:
 
 @dataclass(slots=True)
 class Room:
-    """How many items this process may work on at a time, over all lanes; `stopping` when it must claim no more."""
+    """How many items this process may work on at a time, over all lanes; `stopping` when it must claim no more.
+
+    A slice may linger on its empty lane only while fewer than `lingering` slices run: then nobody waits for its place.
+    """
 
     size: int
+    lingering: int = 64
     used: int = 0
+    slices: int = 0
     stopping: bool = False
     stragglers: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -111,11 +116,13 @@ class Drain:
 
     async def __call__(self, lane: Lane, generation: int, *, slow: bool) -> None:
         """One slice of the lane, if the bell is still ours. Never raises for what Redis or a peer can do."""
+        self.room.slices += 1
         try:
             await _Slice(self, lane, generation, await self.work.limits(lane), slow=slow).run()
         except LedgerUnavailable as error:
             self.report.failed("drain", lane.id, error)
         finally:
+            self.room.slices -= 1
             self.wakes.forget(lane.id)
 
 
@@ -238,7 +245,7 @@ class _Slice:
 
     async def _wait(self, turn: Turn) -> None:
         pace = self._drain.pace
-        limit = pace.heartbeat_s if self._running else pace.linger_s
+        limit = pace.heartbeat_s if self._running else self._linger_s()
         limit = min(limit, max(self._ends - self._clock(), 0) if self._running else limit)
         if turn.next_due_ms is not None:
             limit = min(limit, max(turn.next_due_ms - turn.now_ms, 5) / 1000)
@@ -250,6 +257,10 @@ class _Slice:
                 await self._woken.wait()
         except TimeoutError:
             return
+
+    def _linger_s(self) -> float:
+        room = self._drain.room
+        return self._drain.pace.linger_s if room.slices <= room.lingering else 0.0
 
     def _must_leave(self) -> bool:
         if self._drain.room.stopping or self._too_slow():
