@@ -6,7 +6,7 @@ No message holds the text it is about: some of it is secret.
 import base64
 import binascii
 from enum import StrEnum
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -93,15 +93,13 @@ def _master_key(value: object) -> object:
 def _name_server(value: object) -> object:
     if not isinstance(value, str):
         return value
-    host, port = _host_and_port(value, default_port=53)
-    return HostPort(str(ip_address(host)), port)
+    return HostPort(*_host_and_port(value, default_port=53))
 
 
 def _address(value: object) -> object:
     if not isinstance(value, str):
         return value
-    host, port = _host_and_port(value, default_port=0)
-    return HostPort(host, port)
+    return HostPort(*_host_and_port(value, default_port=0))
 
 
 def _host_and_port(text: str, *, default_port: int) -> tuple[str, int]:

@@ -35,6 +35,8 @@ from vouchpost_gateway.setting_types import (
 PREFIX = "VOUCHPOST_"
 SECRETS = ("master_keys", "ledger_url", "bells_url")
 
+# The consumer kit's, which may be set in the same shell.
+_NOT_OURS = frozenset({"VOUCHPOST_URL", "VOUCHPOST_API_KEY", "VOUCHPOST_SIGNING_SECRET"})
 _SECRET_FILE_LIMIT_BYTES = 65_536
 
 
@@ -70,6 +72,9 @@ class Settings(BaseSettings):
     partitions: int = Field(16, ge=1, le=100, description="fixed once the ledger holds data: 1 to 100")
     data_dir: Path | None = Field(None, description="where `up` keeps its data; ./vouchpost-data when not set")
     redis_server: Path | None = Field(None, description="the redis-server that `up` runs; searched for when not set")
+    redis_maxmemory_bytes: int = Field(
+        512 * 1024**2, ge=16 * 1024**2, description="memory of the Redis that `up` runs: 16777216 bytes or more"
+    )
 
     api_host: str = Field("127.0.0.1", min_length=1, description="the address that the API listens on")
     api_port: Port = Field(8080, description="a port, 0 for any free one")
@@ -93,7 +98,7 @@ class Settings(BaseSettings):
     cache_risky_s: Pause = Field(1800, description="how long a risky verdict is reused: s")
     cache_unknown_s: Pause = Field(120, description="how long an unknown verdict is reused: s")
     dns_servers: NameServers = Field(
-        (), description="comma-separated IP addresses, :port if not 53; the system's when not set"
+        (), description="comma-separated addresses or names, :port if not 53; the system's when not set"
     )
     dns_timeout_s: float = Field(5, gt=0, le=60, description="limit of one DNS question: up to 60 seconds")
     sandbox_dns: Address | None = Field(None, description="host:port of the name server that answers test keys")
@@ -204,7 +209,7 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
     return [
         f"{name} is not a setting{_hint(name, known)}"
         for name in sorted(environ)
-        if name.upper().startswith(PREFIX) and name not in known
+        if name.upper().startswith(PREFIX) and name not in known | _NOT_OURS
     ]
 
 

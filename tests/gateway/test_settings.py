@@ -127,6 +127,14 @@ def test_an_unknown_variable_is_refused_with_a_hint(misspelt: str, hint: str, mo
     assert str(refused.value) == f"{misspelt} is not a setting; {hint}"
 
 
+def test_the_variables_of_the_consumer_kit_may_be_set_in_the_same_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOUCHPOST_URL", "http://127.0.0.1:8080")
+    monkeypatch.setenv("VOUCHPOST_API_KEY", "vp_test_…")
+    monkeypatch.setenv("VOUCHPOST_SIGNING_SECRET", "whsec_…")
+
+    assert load_settings().api_port == 8080
+
+
 @pytest.mark.parametrize(
     ("name", "value", "accepted"),
     [
@@ -139,7 +147,7 @@ def test_an_unknown_variable_is_refused_with_a_hint(misspelt: str, hint: str, mo
         ("MEMORY_CEILING", "0", "above 0, up to 1"),
         ("DURABILITY", "maybe", "primary, or replica"),
         ("LOG_LEVEL", "loud", "debug, info, warning or error"),
-        ("DNS_SERVERS", "dns.example", "comma-separated IP addresses"),
+        ("DNS_SERVERS", "dns.example:99999", "comma-separated addresses or names"),
         ("SANDBOX_DNS", "127.0.0.1", "host:port"),
         ("SANDBOX_DNS", "127.0.0.1:x", "host:port"),
         ("PUSH_ALLOW_NETWORKS", "10.0.0.1/8", "CIDR"),

@@ -112,6 +112,7 @@ class RedisPlan:
 
 def prepare(plan: RedisPlan) -> None:
     """Ends what a killed owner left behind and writes the configuration. Whoever calls this holds the directory."""
+    plan.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     end_left_over(plan)
     write_private(plan.config_file, plan.config())
 

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -51,16 +51,19 @@ class Child:
 
 
 class Supervisor:
-    """Starts on entering, stage by stage, each when the one before is ready; stops on leaving, in reverse."""
+    """Starts on entering, stage by stage, each when the one before is ready; stops on leaving, in reverse.
 
-    def __init__(self, stages: Sequence[Sequence[Child]], *, tell: Tell) -> None:
+    When `until` is set, `run` returns; set while it still starts, it starts no more.
+    """
+
+    def __init__(self, stages: Sequence[Sequence[Child]], *, tell: Tell, until: asyncio.Event | None = None) -> None:
+        self._until = until or asyncio.Event()
         self._stages = [[_Keeper(child, tell) for child in stage] for stage in stages]
         self._keepers = {keeper.child.name: keeper for stage in self._stages for keeper in stage}
 
     async def __aenter__(self) -> Self:
         try:
-            for stage in self._stages:
-                await self._start(stage)
+            await self._unless_told(self._start())
         except BaseException:
             await self.stop()
             raise
@@ -71,16 +74,10 @@ class Supervisor:
     ) -> None:
         await self.stop()
 
-    async def run(self, until: asyncio.Event) -> None:
+    async def run(self) -> None:
         """Returns when `until` is set; ChildFailedError when a child cannot be kept running."""
-        waiting = asyncio.ensure_future(until.wait())
         keeping = [keeper.task for keeper in self._keepers.values() if keeper.task]
-        try:
-            done, _ = await asyncio.wait([waiting, *keeping], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            waiting.cancel()
+        await self._unless_told(_first_to_end(keeping))
 
     async def stop(self) -> None:
         """Ends every child, the last stage first; whoever outlasts its grace is killed. Harmless when repeated."""
@@ -103,10 +100,30 @@ class Supervisor:
         """Returns when this child is ready, as after `kill`."""
         await self._keepers[name].until_ready()
 
-    async def _start(self, stage: Sequence["_Keeper"]) -> None:
-        for keeper in stage:
-            keeper.begin()
-        await asyncio.gather(*(keeper.until_ready() for keeper in stage))
+    async def _start(self) -> None:
+        for stage in self._stages:
+            for keeper in stage:
+                keeper.begin()
+            await asyncio.gather(*(keeper.until_ready() for keeper in stage))
+
+    async def _unless_told(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does the work until it is done or `until` is set."""
+        working = asyncio.ensure_future(work)
+        told = asyncio.ensure_future(self._until.wait())
+        try:
+            await asyncio.wait([working, told], return_when=asyncio.FIRST_COMPLETED)
+            if working.done():
+                working.result()
+        finally:
+            told.cancel()
+            working.cancel()
+            await asyncio.gather(working, return_exceptions=True)
+
+
+async def _first_to_end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
 
 
 class _Keeper:

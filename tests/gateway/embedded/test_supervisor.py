@@ -216,16 +216,38 @@ def test_a_child_that_is_never_ready_ends_the_start() -> None:
     asyncio.run(main())
 
 
-def test_running_ends_when_it_is_told_to_or_a_child_is_beyond_help(tmp_path: Path) -> None:
+def test_running_ends_when_a_child_is_beyond_help() -> None:
     async def main() -> None:
         wrong = python("wrong", "import sys, time; time.sleep(0.3); sys.exit(2)")
         async with Supervisor([[wrong]], tell=Told()) as supervisor:
             with pytest.raises(ChildFailedError):
-                await supervisor.run(asyncio.Event())
-        async with Supervisor([[Child("one", ["sleep", "60"])]], tell=Told()) as supervisor:
-            told_to = asyncio.Event()
-            told_to.set()
-            await supervisor.run(told_to)
+                await supervisor.run()
+
+    asyncio.run(main())
+
+
+def test_running_ends_when_it_is_told_to() -> None:
+    async def main() -> None:
+        told_to = asyncio.Event()
+        async with Supervisor([[Child("one", ["sleep", "60"])]], tell=Told(), until=told_to) as supervisor:
+            asyncio.get_running_loop().call_later(0.05, told_to.set)
+            await supervisor.run()
+            assert supervisor.pid("one") is not None
+
+    asyncio.run(main())
+
+
+def test_told_to_end_while_it_starts_it_starts_no_more() -> None:
+    async def never(_: int) -> bool:
+        return False
+
+    async def main() -> None:
+        told_to = asyncio.Event()
+        asyncio.get_running_loop().call_later(0.2, told_to.set)
+        stages = [[Child("slow", ["sleep", "60"], ready=never)], [Child("next", ["sleep", "60"])]]
+        async with Supervisor(stages, tell=Told(), until=told_to) as supervisor:
+            await supervisor.run()
+            assert (supervisor.starts("slow"), supervisor.starts("next")) == (1, 0)
 
     asyncio.run(main())
 

@@ -1,0 +1,89 @@
+"""`vouchpost keys`: API keys of a tenant, made, listed and revoked beside the API."""
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from vouchpost_gateway.cli.world import TENANT, ModeOption, TenantOption, in_world, shown
+from vouchpost_gateway.domain.access import ApiKey
+from vouchpost_gateway.domain.world import Scope, World
+from vouchpost_gateway.wiring import Gateway
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="API keys of a tenant.")
+
+_PAGE = 1000
+_DAY_MS = 86_400_000
+
+
+@app.command()
+def create(
+    *,
+    tenant: TenantOption = TENANT,
+    mode: ModeOption,
+    scope: Annotated[list[Scope] | None, typer.Option(help="What the key may do; admin if none is given.")] = None,
+    label: Annotated[str, typer.Option(help="What the key is for.")] = "",
+    partner: Annotated[str | None, typer.Option(help="The partner that the key belongs to.")] = None,
+    expires_days: Annotated[int | None, typer.Option(min=1, max=36_500, help="After how many days it ends.")] = None,
+) -> None:
+    """Makes a key and prints it, once. The tenant is made when it does not exist."""
+    expires_ms = None if expires_days is None else time.time_ns() // 1_000_000 + expires_days * _DAY_MS
+
+    async def work(gateway: Gateway, world: World) -> None:
+        _, text = await gateway.services.access.create_key(
+            world,
+            scopes=frozenset(scope or [Scope.ADMIN]),
+            label=label,
+            partner_id=partner,
+            expires_ms=expires_ms,
+        )
+        typer.echo(text)
+
+    in_world(tenant, mode, work, make_tenant=True)
+
+
+@app.command("list")
+def list_keys(*, tenant: TenantOption = TENANT, mode: ModeOption) -> None:
+    """Lists the keys; what is secret of them nobody can list."""
+
+    async def work(gateway: Gateway, world: World) -> None:
+        table = Table("key", "scopes", "partner", "label", "made", "expires", box=None)
+        after = None
+        while True:
+            page = await gateway.services.access.keys(world, after=after, limit=_PAGE)
+            for key in page.items:
+                table.add_row(*_row(key))
+            after = page.next
+            if after is None:
+                break
+        Console().print(table)
+
+    in_world(tenant, mode, work)
+
+
+@app.command()
+def revoke(
+    key: Annotated[str, typer.Argument(help="The key's public id, vp_live_… without its secret.")],
+    *,
+    tenant: TenantOption = TENANT,
+    mode: ModeOption,
+) -> None:
+    """Ends a key: nobody signs in with it any more, within two seconds."""
+
+    async def work(gateway: Gateway, world: World) -> None:
+        await gateway.services.access.revoke_key(world, key)
+        typer.echo(f"{key} is revoked")
+
+    in_world(tenant, mode, work)
+
+
+def _row(key: ApiKey) -> tuple[str, ...]:
+    scopes = ", ".join(sorted(scope.value for scope in key.scopes))
+    return (key.id, scopes, key.partner_id or "", shown(key.label), _date(key.created_ms), _date(key.expires_ms))
+
+
+def _date(at_ms: int | None) -> str:
+    return "" if at_ms is None else f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M}"

@@ -1,0 +1,92 @@
+"""`vouchpost up`: everything on one machine with one command, until Ctrl-C; what was accepted is kept between runs."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+
+from vouchpost_gateway.cli.machine import Machine, plan_machine
+from vouchpost_gateway.cli.process import (
+    explained,
+    is_ledger_given,
+    logging_as,
+    with_console_logs_on_a_terminal,
+)
+from vouchpost_gateway.domain.errors import NotAuthenticated
+from vouchpost_gateway.domain.world import Mode, Scope
+from vouchpost_gateway.embedded.home import Home
+from vouchpost_gateway.embedded.supervisor import Supervisor
+from vouchpost_gateway.settings import load_settings
+from vouchpost_gateway.wiring import Gateway, now_ms, opened
+
+TENANT = "default"
+
+_BANNER = """
+Vouchpost is up at {url}
+  its data is in {path}{redis}
+
+A test key (it asks the sandbox, and may push to loopback):
+  {key}
+Ask whether an address is good:
+  curl -s {url}/v1/verifications -H 'Authorization: Bearer {key}' \\
+    -H 'Content-Type: application/json' -d '{{"email": "ada@valid.example"}}'
+A key for real addresses: vouchpost keys create --mode live
+Ctrl-C stops it; the data stays.
+"""
+
+
+def up(
+    *,
+    data_dir: Annotated[Path | None, typer.Option(help="Where to keep data; ./vouchpost-data if not set.")] = None,
+) -> None:
+    """Runs everything on this machine: a private Redis, a sandbox DNS zone, the API and its workers."""
+    with explained():
+        given = {"data_dir": data_dir} if data_dir else {}
+        settings = with_console_logs_on_a_terminal(load_settings(**given))
+        home = Home(settings.data_dir)
+        home.directory.hold()
+        with logging_as("up", settings):
+            machine = plan_machine(settings, home, ledger_given=is_ledger_given())
+            asyncio.run(_run(machine, home))
+
+
+async def _run(machine: Machine, home: Home) -> None:
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    log: Any = structlog.get_logger()
+    async with Supervisor(machine.stages, tell=log.info, until=told) as supervisor:
+        if not told.is_set():
+            async with opened(machine.settings) as gateway:
+                key = await test_key(gateway, home)
+            typer.echo(banner(machine, home, key))
+        await supervisor.run()
+
+
+async def test_key(gateway: Gateway, home: Home) -> str:
+    """The key that earlier runs printed, or a new one, of a tenant that is made on the first start."""
+    kept = home.test_key()
+    if kept is not None and await _works(gateway, kept):
+        return kept
+    tenant = await gateway.tenants.find(TENANT) or await gateway.tenants.create(TENANT, now_ms=now_ms())
+    _, text = await gateway.services.access.create_key(
+        tenant.world(Mode.TEST), scopes=frozenset({Scope.ADMIN}), label="up", partner_id=None, expires_ms=None
+    )
+    home.keep_test_key(text)
+    return text
+
+
+async def _works(gateway: Gateway, key: str) -> bool:
+    try:
+        await gateway.services.authentication.sign_in(key)
+    except NotAuthenticated:
+        return False
+    return True
+
+
+def banner(machine: Machine, home: Home, key: str) -> str:
+    redis = f", in {machine.redis.binary.label}" if machine.redis else ""
+    return _BANNER.format(url=machine.url, path=home.path, redis=redis, key=key)

@@ -1,0 +1,41 @@
+"""Commands about a tenant in one mode: they sign in to the ledger itself, not to the API."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import typer
+
+from vouchpost_gateway.cli.process import explained, logging_as, run, settings_here
+from vouchpost_gateway.domain.errors import NotFound
+from vouchpost_gateway.domain.world import Mode, World
+from vouchpost_gateway.wiring import Gateway, now_ms, opened
+
+TENANT = "default"
+
+TenantOption = Annotated[str, typer.Option(help="Whose: the name of the tenant.")]
+ModeOption = Annotated[Mode, typer.Option(help="live asks the Internet, test the sandbox.")]
+
+Work = Callable[[Gateway, World], Awaitable[None]]
+
+
+def in_world(tenant: str, mode: Mode, work: Work, *, make_tenant: bool = False) -> None:
+    """Does the work in the tenant's world, on the ledger of the settings or of the `up` that runs beside."""
+
+    async def main() -> None:
+        async with opened(settings) as gateway:
+            found = await gateway.tenants.find(tenant)
+            if found is None and make_tenant:
+                found = await gateway.tenants.create(tenant, now_ms=now_ms())
+            if found is None:
+                raise NotFound("tenant")
+            await work(gateway, found.world(mode))
+
+    with explained():
+        settings = settings_here()
+        with logging_as("cli", settings):
+            run(main())
+
+
+def shown(text: str) -> str:
+    """Text from outside, for a terminal and for rich: nothing in it is a control character or markup."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text).replace("[", r"\[")
