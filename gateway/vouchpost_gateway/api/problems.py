@@ -52,6 +52,18 @@ class Kind:
     detail: str | None = None
 
 
+# Those below end a connection before there is a request to answer.
+UNREADABLE = Kind("malformed-request", "The request cannot be read", 400, "The bytes are not one clear HTTP request.")
+RECEIPT_TIMEOUT = Kind(
+    "receipt-timeout", "The request did not arrive in time", 408, "Send the whole request without pauses."
+)
+HEAD_TOO_LARGE = Kind(
+    "head-too-large", "The head of the request is too large", 431, "Request line and headers are too long."
+)
+TOO_MANY_CONNECTIONS = Kind(
+    "too-many-connections", "Too many connections", 503, "This address has too many connections open."
+)
+
 INTERNAL = Kind("internal", "Something went wrong on our side", 500, "The request was not carried out.")
 
 KINDS: dict[type[VouchpostError], Kind] = {

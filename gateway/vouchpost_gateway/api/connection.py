@@ -1,0 +1,222 @@
+"""One connection, held to what uvicorn leaves open: receipt in time, a head of bounded size, one Host, one length.
+
+uvicorn with httptools has no deadline for receiving a request, takes heads of any size, and lets requests with no
+Host, two Hosts, or both Content-Length and Transfer-Encoding through. An ASGI middleware is too late for all of these.
+"""
+
+import asyncio
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.types import ASGIApp
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from vouchpost_gateway.api.wire_problems import BAD_REQUEST, TOO_LATE, TOO_LONG, TOO_MANY
+
+# RFC 3986 section 3.2: the characters of a host and port; user information has no place in Host (RFC 9110 7.2).
+_HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]{1,259}")
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one connection, and one address, may take."""
+
+    receipt_s: float = 10
+    head_bytes: int = 16_384
+    connections_per_ip: int = 2_000
+    linger_s: float = 1  # for a peer that was refused to stop sending and read the answer
+    flush_s: float = 30  # for a peer to take the last bytes of a connection that is closing
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The limits of one server, and how many connections each address has open."""
+
+    limits: Limits = field(default_factory=Limits)
+    open: Counter[str] = field(default_factory=Counter)
+
+
+class GuardedConfig(Config):
+    """uvicorn's configuration, with the guard that its connections share."""
+
+    def __init__(self, app: ASGIApp, *, guard: Guard, **options: Any) -> None:
+        super().__init__(app, http=GuardedConnection, **options)
+        self.guard = guard
+
+
+class BadFramingError(Exception):
+    """The head says something that two servers could read differently."""
+
+
+class HeadTooLargeError(Exception):
+    """The head has more bytes than are read."""
+
+
+class GuardedConnection(HttpToolsProtocol):
+    """uvicorn's connection with the rules of the module."""
+
+    config: GuardedConfig
+
+    def __init__(
+        self,
+        config: GuardedConfig,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._guard = config.guard
+        self._ip: str | None = None
+        self._receipt: asyncio.TimerHandle | None = None
+        self._flush: asyncio.TimerHandle | None = None
+        self._in_head = True
+        self._in_message = False
+        self._head_bytes = 0
+        self._refusal = BAD_REQUEST
+        self._refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
+        super().connection_made(transport)
+        self._receipt = self.loop.call_later(self._guard.limits.receipt_s, self._receipt_over)
+        if self.client is not None:
+            self._ip = self.client[0]
+            self._guard.open[self._ip] += 1
+            if self._guard.open[self._ip] > self._guard.limits.connections_per_ip:
+                self._refuse(TOO_MANY)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_receipt()
+        if self._flush is not None:
+            self._flush.cancel()
+        if self._ip is not None:
+            self._guard.open[self._ip] -= 1
+            if self._guard.open[self._ip] <= 0:
+                del self._guard.open[self._ip]
+            self._ip = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """The deadline runs from the first byte of a request, or the start of the connection, to its last byte."""
+        if self._refused or self.transport.is_closing():
+            return
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_message and self._in_head and self._head_bytes > self._guard.limits.head_bytes:
+            self._refuse(TOO_LONG)
+        if not self._in_message:
+            self._end_receipt()
+        elif self._receipt is None and not self._refused:
+            self._receipt = self.loop.call_later(self._guard.limits.receipt_s, self._receipt_over)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_message = self._in_head = True
+        self._head_length = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._count(len(name) + len(value) + 4)
+
+    def on_headers_complete(self) -> None:
+        check_framing(self.headers, http_version=self.parser.get_http_version())
+        super().on_headers_complete()
+        self._in_head = False
+        self._head_bytes = 0
+
+    def on_message_complete(self) -> None:
+        self._in_message = False
+        self._in_head = True
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's words are not ours
+        """What uvicorn calls when the parser, or one of the checks above, refused the bytes."""
+        self._refuse(self._refusal)
+
+    def _count(self, length: int) -> None:
+        self._head_length += length
+        if self._head_length > self._guard.limits.head_bytes:
+            self._refusal = TOO_LONG
+            raise HeadTooLargeError
+
+    def _receipt_over(self) -> None:
+        self._receipt = None
+        if self._in_message:
+            self._refuse(TOO_LATE)
+        else:
+            self._close()
+
+    def _end_receipt(self) -> None:
+        if self._receipt is not None:
+            self._receipt.cancel()
+            self._receipt = None
+
+    def _refuse(self, answer: bytes) -> None:
+        """Answers and ends the connection; an answer that is given, or under way, is never mixed with another.
+
+        The peer may still be sending: closing at once would make its TCP throw our answer away, so we linger.
+        """
+        if self._refused:
+            return
+        self._refused = True
+        self._end_receipt()
+        owes_no_other = self._owes_no_other()
+        self._tell_the_application()
+        if owes_no_other and not self.transport.is_closing():
+            self.transport.write(answer)
+            self.transport.write_eof()
+            self._flush = self.loop.call_later(self._guard.limits.linger_s, self._close)
+        else:
+            self._close()
+
+    def _tell_the_application(self) -> None:
+        """For the request that is being handled, if any, the client is gone."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+    def _owes_no_other(self) -> bool:
+        if self.cycle is None:
+            return True
+        return self.cycle.response_complete if self._in_head else not self.cycle.response_started
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._close()
+
+    def timeout_keep_alive_handler(self) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        """Closing waits until the peer has taken what was sent; a peer that never does is not waited for."""
+        self.transport.close()
+        if self._flush is not None:
+            self._flush.cancel()
+        self._flush = self.loop.call_later(self._guard.limits.flush_s, self.transport.abort)
+
+
+def check_framing(headers: list[tuple[bytes, bytes]], *, http_version: str) -> None:
+    """RFC 9112 sections 3.2 and 6.1: one Host, and one way to tell how long the body is."""
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) > 1 or (not hosts and http_version != "1.0"):
+        raise BadFramingError("there must be one Host")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise BadFramingError("the Host is not one")
+    lengths = [value for name, value in headers if name == b"content-length"]
+    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+    if len(lengths) + len(codings) > 1:
+        raise BadFramingError("there must be one length")
+    if codings and (codings != [b"chunked"] or http_version == "1.0"):
+        raise BadFramingError("the only transfer coding is chunked, and HTTP/1.0 has none")
+    if any(_CONTROL.search(value) for _, value in headers):
+        raise BadFramingError("a header value holds a control character")

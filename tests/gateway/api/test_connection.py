@@ -1,0 +1,331 @@
+"""Hostile bytes on a real socket: each ends in one clear refusal, or in a closed connection, in bounded time."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from tests.gateway.api.caller import Caller
+from tests.gateway.api.running_server import connected, read_all, send, serving
+from vouchpost_gateway.api.connection import Limits
+
+GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+POST = b"POST /v1/verifications HTTP/1.1\r\nHost: x\r\n"
+QUICK = Limits(receipt_s=0.3, head_bytes=2_000, connections_per_ip=20, linger_s=0.05, flush_s=0.5)
+
+
+def on_server(app: ASGIApp, talk: Callable[[int], Awaitable[object]], limits: Limits = QUICK) -> None:
+    async def main() -> None:
+        async with serving(app, limits) as port:
+            await talk(port)
+            assert (await send(port, GET)).startswith(b"HTTP/1.1 200 ")
+
+    asyncio.run(main())
+
+
+UNCLEAR = {
+    "no Host": b"GET /healthz HTTP/1.1\r\n\r\n",
+    "two Hosts": b"GET /healthz HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+    "two Hosts that agree": b"GET /healthz HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n",
+    "an empty Host": b"GET /healthz HTTP/1.1\r\nHost:\r\n\r\n",
+    "a Host with a path": b"GET /healthz HTTP/1.1\r\nHost: a/b\r\n\r\n",
+    "a Host with a user": b"GET /healthz HTTP/1.1\r\nHost: a@b\r\n\r\n",
+    "a Host with a space": b"GET /healthz HTTP/1.1\r\nHost: a b\r\n\r\n",
+    "a length and a coding": POST + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a coding and a length": POST + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "two lengths": POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n{}",
+    "two lengths that agree": POST + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}",
+    "a list of lengths": POST + b"Content-Length: 2, 2\r\n\r\n{}",
+    "a negative length": POST + b"Content-Length: -1\r\n\r\n",
+    "a signed length": POST + b"Content-Length: +2\r\n\r\n{}",
+    "a length past all numbers": POST + b"Content-Length: 99999999999999999999999\r\n\r\n{}",
+    "a space before the colon": POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+    "two codings": POST + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a coding nobody knows": POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "a coding before chunked": POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "a coding after chunked": POST + b"Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "chunks in HTTP/1.0": b"POST /healthz HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "a bare CR in a value": b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: a\rb\r\n\r\n",
+    "a folded line": b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: a\r\n b\r\n\r\n",
+    "NUL in a value": b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: a\x00b\r\n\r\n",
+    "NUL in a name": b"GET /healthz HTTP/1.1\r\nHost: x\r\nX\x00A: b\r\n\r\n",
+    "a control character in a value": b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: a\x1bb\r\n\r\n",
+    "a header without a name": b"GET /healthz HTTP/1.1\r\nHost: x\r\n: b\r\n\r\n",
+    "a space in the path": b"GET /heal thz HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a version of its own": b"GET /healthz HTTP/9.9\r\nHost: x\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "a tunnel": b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "another protocol": b"\r\nEHLO x\r\n",
+}
+
+
+@pytest.mark.parametrize("data", UNCLEAR.values(), ids=UNCLEAR)
+def test_what_two_servers_could_read_differently_is_refused(app: ASGIApp, data: bytes) -> None:
+    async def talk(port: int) -> None:
+        answer = await send(port, data)
+        assert answer.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        assert b"application/problem+json" in answer
+        assert answer.count(b"HTTP/1.1 ") == 1
+
+    on_server(app, talk)
+
+
+@pytest.mark.parametrize(
+    "chunk", [b"5;\x00=x\r\n", b"g\r\n", b"-1\r\n", b"5 \r\n{}\r\n", b"fffffffffffffffff\r\n", b"2\r\n{}x\r\n"]
+)
+def test_a_bad_chunk_ends_the_connection(caller: Caller, chunk: bytes) -> None:
+    key = b"Authorization: Bearer " + (caller.key or "").encode()
+
+    async def talk(port: int) -> None:
+        head = POST + key + b"\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\n"
+        answer = await send(port, head + chunk)
+        assert answer.startswith(b"HTTP/1.1 400 ")
+
+    on_server(caller.app, talk)
+
+
+def test_the_target_may_be_absolute_and_leads_nowhere_else(app: ASGIApp) -> None:
+    """RFC 9112 section 3.2.2: a server has to accept the absolute form; nothing here is made from its host."""
+
+    async def talk(port: int) -> None:
+        answer = await send(port, GET.replace(b"/healthz", b"http://evil.example/healthz"))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"evil" not in answer
+
+    on_server(app, talk)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [b"/v1/verifications/..%2f..%2fkeys", b"//v1/keys", b"/v1/keys%00", b"/%2e%2e/healthz", b"/v1/../healthz", b"*"],
+)
+def test_tricks_in_the_path_lead_nowhere(app: ASGIApp, path: bytes) -> None:
+    async def talk(port: int) -> None:
+        answer = await send(port, GET.replace(b"/healthz", path))
+        assert answer.startswith((b"HTTP/1.1 404 ", b"HTTP/1.1 400 "))
+
+    on_server(app, talk)
+
+
+@pytest.mark.parametrize("split", [False, True], ids=["at once", "in pieces"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /" + b"a" * 5_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + b"a" * 5_000 + b"\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X-A: a\r\n" * 1_000 + b"\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX-" + b"a" * 5_000 + b": b\r\n\r\n",
+    ],
+    ids=["path", "value", "many", "name"],
+)
+def test_a_head_of_any_size_is_cut_off(app: ASGIApp, head: bytes, *, split: bool) -> None:
+    async def talk(port: int) -> None:
+        async with connected(port) as (reader, writer):
+            for start in range(0, len(head), 500 if split else len(head)):
+                writer.write(head[start : start + (500 if split else len(head))])
+                await asyncio.sleep(0.001)
+            assert (await read_all(reader)).startswith(b"HTTP/1.1 431 ")
+
+    on_server(app, talk)
+
+
+async def drip(port: int, data: bytes, *, pause_s: float = 0.02) -> tuple[bytes, float]:
+    """Sends byte by byte until the server has had enough; its answer, and how long that took."""
+    started = time.monotonic()
+    async with connected(port) as (reader, writer):
+        reading = asyncio.create_task(read_all(reader))
+        for byte in data:
+            if reading.done():
+                break
+            writer.write(bytes([byte]))
+            await asyncio.sleep(pause_s)
+        answer = await reading
+    return answer, time.monotonic() - started
+
+
+@pytest.mark.parametrize(
+    "start", [b"", POST + b"Content-Length: 1000\r\n\r\n"[:-1]], ids=["a head", "a head that almost ends"]
+)
+def test_a_head_that_drips_is_cut_off_at_the_deadline(app: ASGIApp, start: bytes) -> None:
+    async def talk(port: int) -> None:
+        answer, took_s = await drip(port, start + b"X-A: " + b"a" * 1_000, pause_s=0.01)
+        assert answer == b"" or answer.startswith((b"HTTP/1.1 408 ", b"HTTP/1.1 400 "))
+        assert took_s < 2
+
+    on_server(app, talk)
+
+
+def test_a_body_that_drips_is_cut_off_at_the_deadline(caller: Caller) -> None:
+    head = POST + f"Authorization: Bearer {caller.key}\r\n".encode()
+    head += b"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
+
+    async def talk(port: int) -> None:
+        started = time.monotonic()
+        async with connected(port) as (reader, writer):
+            writer.write(head)
+            reading = asyncio.create_task(read_all(reader))
+            while not reading.done():
+                writer.write(b" ")
+                await asyncio.sleep(0.02)
+            assert (await reading).startswith(b"HTTP/1.1 408 ")
+            assert 0.25 < time.monotonic() - started < 2
+
+    on_server(caller.app, talk)
+
+
+def test_the_rest_of_a_body_nobody_wants_is_not_read_for_ever(app: ASGIApp) -> None:
+    async def talk(port: int) -> None:
+        async with connected(port) as (reader, writer):
+            writer.write(POST + b"Content-Length: 1000000000\r\n\r\n")
+            reading = asyncio.create_task(read_all(reader))
+            started = time.monotonic()
+            while not reading.done():
+                writer.write(b"x" * 1000)
+                await asyncio.sleep(0.01)
+            answer = await reading
+            assert answer.startswith(b"HTTP/1.1 401 ")
+            assert answer.count(b"HTTP/1.1 ") == 1
+            assert time.monotonic() - started < 2
+
+    on_server(app, talk)
+
+
+def test_a_silent_connection_is_closed_at_the_deadline_without_a_word(app: ASGIApp) -> None:
+    async def talk(port: int) -> None:
+        started = time.monotonic()
+        assert await send(port, b"") == b""
+        assert 0.25 < time.monotonic() - started < 2
+
+    on_server(app, talk)
+
+
+def test_silent_connections_do_not_keep_others_waiting(app: ASGIApp) -> None:
+    async def talk(port: int) -> None:
+        async with AsyncExitStack() as stack:
+            silent = [await stack.enter_async_context(connected(port)) for _ in range(200)]
+            started = time.monotonic()
+            assert (await send(port, GET)).startswith(b"HTTP/1.1 200 ")
+            assert time.monotonic() - started < 0.25
+            assert all([await read_all(reader) == b"" for reader, _ in silent])
+
+    on_server(app, talk, Limits(receipt_s=0.5))
+
+
+def test_one_address_cannot_take_all_connections(app: ASGIApp) -> None:
+    async def talk(port: int) -> None:
+        async with AsyncExitStack() as stack:
+            for _ in range(20):
+                await stack.enter_async_context(connected(port))
+            refused = await send(port, GET)
+            assert refused.startswith(b"HTTP/1.1 503 ")
+            assert b"\r\nretry-after: 1\r\n" in refused
+        await asyncio.sleep(0.05)
+
+    on_server(app, talk, Limits(receipt_s=5, connections_per_ip=20))
+
+
+def test_requests_in_one_go_are_answered_in_order(app: ASGIApp) -> None:
+    async def talk(port: int) -> None:
+        keep = GET.replace(b"Connection: close\r\n", b"")
+        answer = await send(port, keep + keep.replace(b"healthz", b"nowhere") + GET)
+        assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200"]
+
+    on_server(app, talk)
+
+
+def test_garbage_behind_a_request_is_never_taken_for_its_answer(caller: Caller) -> None:
+    identifier = caller.post("/v1/verifications", {"email": "a@b.org"}).json()["id"]
+    waiting = f"GET /v1/verifications/{identifier}?wait=1 HTTP/1.1\r\nHost: x\r\n".encode()
+    waiting += f"Authorization: Bearer {caller.key}\r\n\r\n".encode()
+
+    async def talk(port: int) -> None:
+        answer = await send(port, waiting + b"garbage\r\n\r\n")
+        assert answer == b""
+
+    on_server(caller.app, talk)
+
+
+def test_an_idle_connection_may_be_used_again_after_the_deadline_of_its_first_request(app: ASGIApp) -> None:
+    async def talk(port: int) -> None:
+        async with connected(port) as (reader, writer):
+            for request in (GET.replace(b"Connection: close\r\n", b""), GET):
+                writer.write(request)
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+                await reader.readuntil(b"}")
+                await asyncio.sleep(QUICK.receipt_s + 0.1)
+
+    on_server(app, talk)
+
+
+def test_a_wish_for_another_protocol_is_ignored(app: ASGIApp) -> None:
+    async def talk(port: int) -> None:
+        for wish in (b"websocket", b"h2c"):
+            answer = await send(
+                port, GET.replace(b"Connection: close", b"Connection: close, Upgrade\r\nUpgrade: " + wish)
+            )
+            assert answer.startswith(b"HTTP/1.1 200 ")
+
+    on_server(app, talk)
+
+
+def test_the_server_says_nothing_of_itself(app: ASGIApp) -> None:
+    async def talk(port: int) -> None:
+        assert b"server:" not in (await send(port, GET)).lower()
+
+    on_server(app, talk)
+
+
+def test_a_body_too_large_is_told_so_over_the_wire(caller: Caller) -> None:
+    head = POST + f"Authorization: Bearer {caller.key}\r\nContent-Type: application/json\r\n".encode()
+
+    async def talk(port: int) -> None:
+        for framing, body in (
+            (b"Content-Length: 100000\r\n\r\n", b"x" * 100_000),
+            (b"Transfer-Encoding: chunked\r\n\r\n", b"2710\r\n" + b"x" * 10_000 + b"\r\n"),
+        ):
+            async with connected(port) as (reader, writer):
+                writer.write(head + framing + body * (1 if b"Length" in framing else 8))
+                assert (await reader.readline()).startswith(b"HTTP/1.1 413 ")
+
+    on_server(caller.app, talk)
+
+
+def test_a_body_is_asked_for_only_after_its_head_was_good(caller: Caller) -> None:
+    """RFC 9110 section 10.1.1: `100 Continue` once the body is wanted, a final answer when it is not."""
+    expecting = b"Expect: 100-continue\r\nContent-Type: application/json\r\nContent-Length: 27\r\n"
+    key = f"Authorization: Bearer {caller.key}\r\n\r\n".encode()
+
+    async def talk(port: int) -> None:
+        async with connected(port) as (reader, writer):
+            writer.write(POST + expecting + key)
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+            writer.write(b'{"email":"ada@example.org"}')
+            assert (await reader.readline()).startswith(b"HTTP/1.1 202 ")
+        refused = await send(port, POST + expecting + b"\r\n")
+        assert refused.startswith(b"HTTP/1.1 401 ")
+
+    on_server(caller.app, talk)
+
+
+def test_a_peer_that_never_reads_its_answer_is_not_waited_for(app: ASGIApp) -> None:
+    """The answer is larger than all buffers on the way, so closing alone would wait for ever."""
+
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        body = b"x" * 20_000_000
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+        await send({"type": "http.response.body", "body": body})
+
+    async def main() -> None:
+        async with serving(large, QUICK) as port, connected(port) as (_reader, writer):
+            writer.transport.pause_reading()  # type: ignore[attr-defined] # a read transport it is
+            writer.write(GET)
+            async with asyncio.timeout(3):
+                while not writer.transport.is_closing():
+                    await asyncio.sleep(0.05)
+                    writer.write(b"x")
+
+    asyncio.run(main())
