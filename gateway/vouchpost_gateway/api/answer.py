@@ -1,10 +1,10 @@
 """An answer before it is sent: status, headers as the bytes they go out as, and the whole body."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic_core import to_json
 from starlette.types import Send
 
 Header = tuple[bytes, bytes]
@@ -12,7 +12,6 @@ Header = tuple[bytes, bytes]
 _JSON: Header = (b"content-type", b"application/json")
 # On every answer: it is data for one caller, and never a page.
 _SAFETY: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
-_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,7 @@ class Answer:
 
 def json_answer(document: Any, *, status: int = 200, headers: Sequence[Header] = ()) -> Answer:
     """A JSON answer, compact and in UTF-8."""
-    return Answer(status, _ENCODE(document).encode(), (_JSON, *headers))
+    return Answer(status, to_json(document), (_JSON, *headers))
 
 
 def stored_json(body: bytes) -> Answer:

@@ -19,7 +19,7 @@ from vouchpost_gateway.api.wire_problems import BAD_REQUEST, TOO_LATE, TOO_LONG,
 
 # RFC 3986 section 3.2: the characters of a host and port; user information has no place in Host (RFC 9110 7.2).
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]{1,259}")
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,17 +117,9 @@ class GuardedConnection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_message = self._in_head = True
-        self._head_length = 0
-
-    def on_url(self, url: bytes) -> None:
-        super().on_url(url)
-        self._count(len(url))
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        super().on_header(name, value)
-        self._count(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
+        self._check_length()
         check_framing(self.headers, http_version=self.parser.get_http_version())
         super().on_headers_complete()
         self._in_head = False
@@ -142,9 +134,12 @@ class GuardedConnection(HttpToolsProtocol):
         """What uvicorn calls when the parser, or one of the checks above, refused the bytes."""
         self._refuse(self._refusal)
 
-    def _count(self, length: int) -> None:
-        self._head_length += length
-        if self._head_length > self._guard.limits.head_bytes:
+    def _check_length(self) -> None:
+        """For a head that came in one piece; those in pieces are cut off as they come."""
+        length = len(self.url)
+        for name, value in self.headers:
+            length += len(name) + len(value) + 4
+        if length > self._guard.limits.head_bytes:
             self._refusal = TOO_LONG
             raise HeadTooLargeError
 
@@ -207,16 +202,18 @@ class GuardedConnection(HttpToolsProtocol):
 
 def check_framing(headers: list[tuple[bytes, bytes]], *, http_version: str) -> None:
     """RFC 9112 sections 3.2 and 6.1: one Host, and one way to tell how long the body is."""
-    hosts = [value for name, value in headers if name == b"host"]
+    hosts: list[bytes] = []
+    lengths: list[bytes] = []
+    for name, value in headers:
+        if name == b"host":
+            hosts.append(value)
+        elif name in _LENGTHS:
+            lengths.append(value)
+            if name == b"transfer-encoding" and (value.lower() != b"chunked" or http_version == "1.0"):
+                raise BadFramingError("the only transfer coding is chunked, and HTTP/1.0 has none")
+    if len(lengths) > 1:
+        raise BadFramingError("there must be one length")
     if len(hosts) > 1 or (not hosts and http_version != "1.0"):
         raise BadFramingError("there must be one Host")
     if hosts and not _HOST.fullmatch(hosts[0]):
         raise BadFramingError("the Host is not one")
-    lengths = [value for name, value in headers if name == b"content-length"]
-    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
-    if len(lengths) + len(codings) > 1:
-        raise BadFramingError("there must be one length")
-    if codings and (codings != [b"chunked"] or http_version == "1.0"):
-        raise BadFramingError("the only transfer coding is chunked, and HTTP/1.0 has none")
-    if any(_CONTROL.search(value) for _, value in headers):
-        raise BadFramingError("a header value holds a control character")
