@@ -1,0 +1,124 @@
+"""What `vouchpost doctor` makes of what it saw: lines with a level, from plain values. No I/O."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from vouchpost_gateway.ledger.fitness import Problem
+
+_OFFSET_NOTABLE_S = 2.0
+_OFFSET_BROKEN_S = 60.0
+_OPEN_FILES = 4096
+_DISK_NOTABLE = 0.15
+_DISK_BROKEN = 0.03
+_HOUR_S = 3600
+_MIB = 1024**2
+
+
+class Level(Enum):
+    """How bad it is: fine, worth knowing, or a promise that cannot be kept."""
+
+    FINE = "ok"
+    NOTABLE = "note"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing that was looked at."""
+
+    level: Level
+    about: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many records the ledger holds, how many of them were made in the last whole hour, and what they take."""
+
+    records: int
+    made_last_hour: int
+    data_bytes: int
+
+
+def redis_lines(problems: Sequence[Problem], *, accept_loss: bool) -> list[Line]:
+    """The ledger's problems; with accept_loss they are known and accepted, not broken promises."""
+    if not problems:
+        return [Line(Level.FINE, "durability", "appendonly, appendfsync and maxmemory-policy keep what was accepted")]
+    breaks = Level.NOTABLE if accept_loss else Level.BROKEN
+    return [Line(breaks if problem.breaks else Level.NOTABLE, problem.setting, problem.text) for problem in problems]
+
+
+def clock_line(offset_s: float) -> Line:
+    """Signatures carry the ledger's time; receivers refuse what is minutes off."""
+    text = f"the ledger's clock is {abs(offset_s):.3f} s {'ahead of' if offset_s > 0 else 'behind'} this machine's"
+    if abs(offset_s) >= _OFFSET_BROKEN_S:
+        return Line(Level.BROKEN, "clock", f"{text}: receivers will refuse signatures; set the clocks by NTP")
+    if abs(offset_s) >= _OFFSET_NOTABLE_S:
+        return Line(Level.NOTABLE, "clock", f"{text}: set the clocks by NTP")
+    return Line(Level.FINE, "clock", text)
+
+
+def open_files_line(limit: int) -> Line:
+    if limit < _OPEN_FILES:
+        text = f"nofile is {limit}: under load connections fail; set it to 65536 (ulimit -n, or LimitNOFILE=)"
+        return Line(Level.NOTABLE, "open files", text)
+    return Line(Level.FINE, "open files", f"nofile is {limit}")
+
+
+def disk_line(*, free_bytes: int, total_bytes: int, path: str) -> Line:
+    """With appendfsync always, a full disk ends Redis."""
+    share = free_bytes / total_bytes if total_bytes else 0.0
+    text = f"{share:.0%} of the disk of {path} is free ({free_bytes / _MIB:,.0f} MiB)"
+    if share < _DISK_BROKEN:
+        return Line(Level.BROKEN, "disk", f"{text}: Redis ends when it is full")
+    if share < _DISK_NOTABLE:
+        return Line(Level.NOTABLE, "disk", f"{text}: Redis ends when it is full")
+    return Line(Level.FINE, "disk", text)
+
+
+def partitions_line(*, ledger: int | None, settings: int) -> Line:
+    if ledger is None:
+        return Line(Level.FINE, "partitions", f"the ledger is empty and will be made with {settings}")
+    if ledger != settings:
+        text = f"the ledger was made with {ledger}, VOUCHPOST_PARTITIONS is {settings}: set it to {ledger}"
+        return Line(Level.BROKEN, "partitions", text)
+    return Line(Level.FINE, "partitions", f"{ledger}, as the ledger was made")
+
+
+def format_line(*, ledger: int | None, ours: int) -> Line:
+    if ledger is not None and ledger > ours:
+        text = f"the ledger is written in format {ledger}, this release knows {ours}: use a later release"
+        return Line(Level.BROKEN, "format", text)
+    return Line(Level.FINE, "format", f"{ours if ledger is None else ledger}")
+
+
+def retention_line(census: Census, *, retain_s: float, maxmemory_bytes: int, ceiling: float) -> Line:
+    """What keeping verdicts so long takes at the rate of the last hour."""
+    if not census.records:
+        return Line(Level.FINE, "retention", f"no records yet; they will be kept for {_days(retain_s)}")
+    each = census.data_bytes / census.records
+    needed = each * census.made_last_hour * retain_s / _HOUR_S
+    text = (
+        f"{census.records:,} records take {each / 1000:.1f} kB each; at the last hour's rate of "
+        f"{census.made_last_hour:,} an hour, {_days(retain_s)} of them take {needed / _MIB:,.0f} MiB"
+    )
+    if maxmemory_bytes and needed > ceiling * maxmemory_bytes:
+        limit = f"{maxmemory_bytes / _MIB:,.0f} MiB"
+        return Line(
+            Level.NOTABLE, "retention", f"{text}, and maxmemory is {limit}: raise it, or lower retain_verdicts_s"
+        )
+    return Line(Level.FINE, "retention", text)
+
+
+def dns_line(*, answered: bool, servers: Sequence[str], detail: str) -> Line:
+    named = ", ".join(servers)
+    if answered:
+        return Line(Level.FINE, "DNS", f"{named} answered in {detail}")
+    text = f"{named} did not answer ({detail}): live verifications at depth domain will end as unknown; set dns_servers"
+    return Line(Level.NOTABLE, "DNS", text)
+
+
+def _days(seconds: float) -> str:
+    days = seconds / 86_400
+    return f"{days:g} days" if days >= 2 else f"{seconds / _HOUR_S:g} hours"

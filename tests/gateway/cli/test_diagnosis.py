@@ -1,0 +1,101 @@
+import pytest
+
+from vouchpost_gateway.cli.diagnosis import (
+    Census,
+    Level,
+    clock_line,
+    disk_line,
+    dns_line,
+    format_line,
+    open_files_line,
+    partitions_line,
+    redis_lines,
+    retention_line,
+)
+from vouchpost_gateway.ledger.fitness import Problem
+
+GIB = 1024**3
+WEEK_S = 604_800.0
+
+
+@pytest.mark.parametrize(
+    ("offset_s", "level"),
+    [(0.01, Level.FINE), (-1.9, Level.FINE), (2, Level.NOTABLE), (-59, Level.NOTABLE), (60, Level.BROKEN)],
+)
+def test_a_clock_that_is_off_is_told_and_a_minute_breaks_signatures(offset_s: float, level: Level) -> None:
+    assert clock_line(offset_s).level is level
+
+
+def test_a_clock_says_which_way_it_is_off() -> None:
+    assert "3.000 s ahead of this machine's" in clock_line(3).text
+    assert "3.000 s behind this machine's" in clock_line(-3).text
+
+
+@pytest.mark.parametrize(("limit", "level"), [(1024, Level.NOTABLE), (4096, Level.FINE), (65_536, Level.FINE)])
+def test_few_open_files_are_told(limit: int, level: Level) -> None:
+    assert open_files_line(limit).level is level
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "level"),
+    [(50, Level.FINE), (15, Level.FINE), (14, Level.NOTABLE), (2, Level.BROKEN), (0, Level.BROKEN)],
+)
+def test_a_full_disk_ends_redis(free_bytes: int, level: Level) -> None:
+    assert disk_line(free_bytes=free_bytes, total_bytes=100, path="/data").level is level
+
+
+def test_other_partitions_than_the_ledgers_are_a_broken_promise_that_says_what_to_set() -> None:
+    line = partitions_line(ledger=16, settings=32)
+
+    assert line.level is Level.BROKEN
+    assert line.text == "the ledger was made with 16, VOUCHPOST_PARTITIONS is 32: set it to 16"
+    assert partitions_line(ledger=16, settings=16).level is Level.FINE
+    assert partitions_line(ledger=None, settings=16).level is Level.FINE
+
+
+@pytest.mark.parametrize(("ledger", "level"), [(None, Level.FINE), (1, Level.FINE), (2, Level.BROKEN)])
+def test_a_format_of_a_later_release_is_not_read(ledger: int | None, level: Level) -> None:
+    assert format_line(ledger=ledger, ours=1).level is level
+
+
+def test_what_breaks_a_promise_is_only_told_where_loss_is_accepted() -> None:
+    problems = [Problem("appendonly", "appendonly is …"), Problem("maxmemory", "maxmemory is 0", breaks=False)]
+
+    assert [line.level for line in redis_lines(problems, accept_loss=False)] == [Level.BROKEN, Level.NOTABLE]
+    assert [line.level for line in redis_lines(problems, accept_loss=True)] == [Level.NOTABLE, Level.NOTABLE]
+    assert [line.level for line in redis_lines([], accept_loss=False)] == [Level.FINE]
+
+
+def test_retention_costs_what_the_last_hours_rate_makes_of_it() -> None:
+    """3,600 an hour of 2,000 bytes each for a week: 604,800 records, 1.2 GB."""
+    census = Census(records=1000, made_last_hour=3600, data_bytes=2_000_000)
+
+    line = retention_line(census, retain_s=WEEK_S, maxmemory_bytes=2 * GIB, ceiling=0.8)
+
+    assert line.level is Level.FINE
+    assert line.text == (
+        "1,000 records take 2.0 kB each; at the last hour's rate of 3,600 an hour, 7 days of them take 1,154 MiB"
+    )
+
+
+def test_retention_that_does_not_fit_is_told() -> None:
+    census = Census(records=1000, made_last_hour=3600, data_bytes=2_000_000)
+
+    line = retention_line(census, retain_s=WEEK_S, maxmemory_bytes=GIB, ceiling=0.8)
+
+    assert line.level is Level.NOTABLE
+    assert line.text.endswith("and maxmemory is 1,024 MiB: raise it, or lower retain_verdicts_s")
+
+
+def test_retention_of_nothing_is_said_so() -> None:
+    line = retention_line(Census(0, 0, 10), retain_s=3600, maxmemory_bytes=GIB, ceiling=0.8)
+
+    assert line.text == "no records yet; they will be kept for 1 hours"
+
+
+def test_dns_that_does_not_answer_breaks_nothing_but_is_told() -> None:
+    """Unknown is not no: verifications wait, they are not answered wrongly."""
+    line = dns_line(answered=False, servers=["192.0.2.1"], detail="timed out")
+
+    assert (line.level, "192.0.2.1 did not answer (timed out)" in line.text) == (Level.NOTABLE, True)
+    assert dns_line(answered=True, servers=["192.0.2.1"], detail="3 ms").level is Level.FINE

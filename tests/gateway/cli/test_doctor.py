@@ -1,0 +1,89 @@
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+import redis
+import typer
+from typer.testing import CliRunner
+
+from vouchpost_gateway.cli.diagnosis import Level, Line
+from vouchpost_gateway.cli.doctor import doctor, examine
+from vouchpost_gateway.cli.keys import app as keys_app
+from vouchpost_gateway.settings import load_settings
+
+app = typer.Typer()
+app.command()(doctor)
+
+
+@pytest.fixture(autouse=True)
+def own_dns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing listens there, so nothing outside this machine is asked."""
+    monkeypatch.setenv("VOUCHPOST_DNS_SERVERS", "127.0.0.1:1")
+    monkeypatch.setenv("VOUCHPOST_DNS_TIMEOUT_S", "0.5")
+
+
+@pytest.fixture
+def policy(ledger: redis.Redis) -> Iterator[redis.Redis]:
+    yield ledger
+    ledger.config_set("maxmemory-policy", "noeviction")
+
+
+def _about(lines: list[Line]) -> dict[str, Level]:
+    return {line.about: line.level for line in lines}
+
+
+def test_a_good_ledger_breaks_no_promise(ledger: redis.Redis) -> None:
+    result = CliRunner().invoke(app)
+
+    assert result.exit_code == 0, result.output
+    assert "ok  durability: appendonly, appendfsync and maxmemory-policy keep what was accepted" in result.output
+    assert "note  DNS: 127.0.0.1 did not answer" in result.output
+
+
+def test_a_broken_promise_is_named_and_is_the_exit_code(policy: redis.Redis) -> None:
+    policy.config_set("maxmemory-policy", "allkeys-lru")
+
+    result = CliRunner().invoke(app)
+
+    assert result.exit_code == 1
+    assert 'broken  maxmemory-policy: maxmemory-policy is "allkeys-lru"' in result.output
+
+
+def test_a_ledger_that_is_not_there_is_a_broken_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOUCHPOST_LEDGER_URL", "redis://:hunter2@127.0.0.1:1")
+
+    result = CliRunner().invoke(app)
+
+    assert result.exit_code == 1
+    assert "broken  ledger: cannot reach the ledger" in result.output
+    assert "hunter2" not in result.output
+
+
+def test_what_a_ledger_was_made_with_is_compared(ledger: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    CliRunner().invoke(keys_app, ["create", "--mode", "test"])
+    monkeypatch.setenv("VOUCHPOST_PARTITIONS", "8")
+
+    found = _about(asyncio.run(examine(load_settings())))
+
+    assert found["partitions"] is Level.BROKEN
+    assert found["format"] is Level.FINE
+
+
+def test_looking_changes_nothing(ledger: redis.Redis) -> None:
+    CliRunner().invoke(app)
+
+    assert ledger.dbsize() == 0
+
+
+def test_where_config_is_forbidden_it_says_what_cannot_be_verified(
+    ledger: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on managed servers."""
+    ledger.acl_setuser("managed", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-config"])
+    monkeypatch.setenv("VOUCHPOST_LEDGER_URL", redis_url.replace("redis://", "redis://managed:pw@"))
+
+    result = CliRunner().invoke(app)
+
+    ledger.acl_deluser("managed")
+    assert result.exit_code == 1
+    assert "appendfsync cannot be read, because CONFIG is forbidden here: it must be always" in result.output

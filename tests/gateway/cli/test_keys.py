@@ -1,0 +1,79 @@
+import re
+
+import pytest
+import redis
+from typer.testing import CliRunner, Result
+
+from vouchpost_gateway.cli.keys import app
+from vouchpost_gateway.cli.partners import app as partners_app
+from vouchpost_gateway.domain.access import parse_key
+from vouchpost_gateway.domain.world import Mode
+
+
+def keys(*arguments: str) -> Result:
+    return CliRunner().invoke(app, arguments)
+
+
+def test_a_key_is_printed_once_and_alone(ledger: redis.Redis) -> None:
+    result = keys("create", "--tenant", "acme", "--mode", "live", "--scope", "verifications:write", "--label", "signup")
+
+    assert result.exit_code == 0, result.output
+    presented = parse_key(result.stdout.strip())
+    assert presented is not None
+    assert presented.mode is Mode.LIVE
+
+
+def test_keys_are_listed_without_what_is_secret_of_them(ledger: redis.Redis) -> None:
+    key = keys("create", "--mode", "test", "--label", "signup").stdout.strip()
+
+    listed = keys("list", "--mode", "test").stdout
+
+    public, secret = key.rsplit("_", 1) if key.count("_") == 3 else (key[:22], key[23:])
+    assert public in listed
+    assert "signup" in listed
+    assert "admin" in listed
+    assert secret not in listed
+    assert public not in keys("list", "--mode", "live").stdout
+
+
+def test_a_revoked_key_is_gone(ledger: redis.Redis) -> None:
+    public = keys("create", "--mode", "test").stdout.strip()[:22]
+
+    assert keys("revoke", public, "--mode", "test").exit_code == 0
+
+    assert public not in keys("list", "--mode", "test").stdout
+    assert keys("revoke", public, "--mode", "test").exit_code == 1
+
+
+def test_a_key_may_belong_to_a_partner_who_takes_it_along(ledger: redis.Redis) -> None:
+    keys("create", "--mode", "test")
+    partner = CliRunner().invoke(partners_app, ["create", "Initech [bold]", "--mode", "test"]).stdout.strip()
+
+    assert keys("create", "--mode", "test", "--partner", partner, "--scope", "subscriptions:own").exit_code == 0
+    assert re.search(
+        rf"{partner} +Initech \[bold\]", CliRunner().invoke(partners_app, ["list", "--mode", "test"]).stdout
+    )
+    assert CliRunner().invoke(partners_app, ["delete", partner, "--mode", "test"]).exit_code == 0
+    assert partner not in keys("list", "--mode", "test").stdout
+
+
+def test_an_unknown_partner_is_refused(ledger: redis.Redis) -> None:
+    assert keys("create", "--mode", "test", "--partner", "prt_absent").exit_code == 1
+
+
+def test_a_tenant_that_does_not_exist_is_made_for_a_key_only(ledger: redis.Redis) -> None:
+    result = keys("list", "--tenant", "nobody", "--mode", "test")
+
+    assert result.exit_code == 1
+    assert "no such tenant" in result.stderr
+
+
+def test_without_a_master_key_it_says_which_variable_to_set(
+    ledger: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("VOUCHPOST_MASTER_KEYS")
+
+    result = keys("list", "--mode", "test")
+
+    assert result.exit_code == 2
+    assert "VOUCHPOST_MASTER_KEYS is not set" in result.stderr
