@@ -37,10 +37,14 @@ class MailHost:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What was found: a host to hand mail to, or none and the finding says why."""
+    """What was found: hosts to hand mail to, the preferred first, or none and the finding says why."""
 
     finding: Finding
-    host: MailHost | None = None
+    hosts: tuple[MailHost, ...] = ()
+
+    @property
+    def host(self) -> MailHost | None:
+        return self.hosts[0] if self.hosts else None
 
 
 @dataclass(slots=True)
@@ -79,9 +83,9 @@ _BUDGET_SPENT = Lookup(DnsOutcome.FAILED, detail="lookups_spent")
 
 
 async def find_route(
-    domain: str, *, resolver: Lookups, is_public: Callable[[str], bool], sandbox: bool = False
+    domain: str, *, resolver: Lookups, is_public: Callable[[str], bool], sandbox: bool = False, wanted: int = 1
 ) -> Route:
-    """The first mail host, by preference, that has a public address."""
+    """The first mail hosts, by preference, that have a public address; as many as `wanted` and the limits allow."""
     search = _Search(resolver, is_public)
     found = await search.look_up(domain, "MX")
     if found.outcome is DnsOutcome.NO_NAME:
@@ -93,7 +97,7 @@ async def find_route(
     exchangers = sorted(_parse(record) for record in found.records)
     if [name for _, name in exchangers] == [""]:
         return Route(Finding("mx", "null_mx"))  # RFC 7505 3
-    return await _explicit(exchangers, search, sandbox=sandbox)
+    return await _explicit(exchangers, search, sandbox=sandbox, wanted=wanted)
 
 
 async def _implicit(domain: str, search: _Search) -> Route:
@@ -102,17 +106,20 @@ async def _implicit(domain: str, search: _Search) -> Route:
     if not addresses:
         return Route(_nothing(search, {"implicit": True}))
     host = MailHost(domain, 0, addresses)
-    return Route(Finding("mx", "accepts_mail", {"implicit": True, "hosts": 1, "host": domain}), host)
+    return Route(Finding("mx", "accepts_mail", {"implicit": True, "hosts": 1, "host": domain}), (host,))
 
 
-async def _explicit(exchangers: list[tuple[int, str]], search: _Search, *, sandbox: bool) -> Route:
+async def _explicit(exchangers: list[tuple[int, str]], search: _Search, *, sandbox: bool, wanted: int) -> Route:
+    hosts: list[MailHost] = []
     for preference, name in exchangers[:MAX_HOSTS]:
-        if _unusable(name, search, sandbox=sandbox):
-            continue
-        if addresses := await search.addresses(name):
-            facts: Facts = {"implicit": False, "hosts": len(exchangers), "host": name, "preference": preference}
-            return Route(Finding("mx", "accepts_mail", facts), MailHost(name, preference, addresses))
-    return Route(_nothing(search, {"implicit": False, "hosts": len(exchangers)}))
+        if len(hosts) < wanted and not _unusable(name, search, sandbox=sandbox):
+            addresses = await search.addresses(name)
+            hosts += [MailHost(name, preference, addresses)] if addresses else []
+    if not hosts:
+        return Route(_nothing(search, {"implicit": False, "hosts": len(exchangers)}))
+    first = hosts[0]
+    facts: Facts = {"implicit": False, "hosts": len(exchangers), "host": first.name, "preference": first.preference}
+    return Route(Finding("mx", "accepts_mail", facts), tuple(hosts))
 
 
 def _unusable(name: str, search: _Search, *, sandbox: bool) -> bool:

@@ -62,9 +62,12 @@ class Malformed:
 
 def parseable(text: object) -> bool:
     """Whether a mail system could read this at all; what fails here is a mistake of the program, not of the person."""
-    return (
-        isinstance(text, str) and len(text) <= MAX_OCTETS and _octets(text) <= MAX_OCTETS and not _CONTROL.search(text)
-    )
+    return isinstance(text, str) and len(text) <= MAX_OCTETS and _octets(text) <= MAX_OCTETS and is_one_line(text)
+
+
+def is_one_line(text: str) -> bool:
+    """Whether nothing in it could end a line, of SMTP or of a log."""
+    return _CONTROL.search(text) is None
 
 
 def normalise(text: str) -> Mailbox | Malformed:

@@ -13,18 +13,21 @@ from typing import Final, Self
 from vouchpost_gateway.checks.confusable import twin_of
 from vouchpost_gateway.checks.dns import Resolver
 from vouchpost_gateway.checks.lists import DomainLists, packaged_lists
-from vouchpost_gateway.checks.mx import find_route
+from vouchpost_gateway.checks.mailbox import MailboxCheck
+from vouchpost_gateway.checks.mx import Route, find_route
 from vouchpost_gateway.checks.nameservers import parse_server, servers_of
 from vouchpost_gateway.checks.policy import DEFAULT_POLICY, Policy
 from vouchpost_gateway.checks.reserved import is_reserved, is_sandbox
 from vouchpost_gateway.checks.role import RoleNames, packaged_roles
+from vouchpost_gateway.checks.smtp import Manners
 from vouchpost_gateway.checks.syntax import Mailbox, Malformed, normalise
 from vouchpost_gateway.domain.address import is_public
 from vouchpost_gateway.domain.verification import Depth, Finding, Flags, Question, Verdict
 from vouchpost_gateway.domain.world import Mode
 
-# Above every time limit inside, so that it ends only what none of them did.
+# For all the name servers are asked about one address.
 _TIME_LIMIT_S: Final = 10.0
+_HOSTS_TO_TRY: Final = 2
 # RFC 5737 and RFC 3849, for documentation: where the hosts of the sandbox seem to live.
 _SANDBOX_HOSTS = (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32"))
 
@@ -47,6 +50,7 @@ class Verifier:
         live: Resolver,
         sandbox: Resolver | None,
         is_public: Callable[[str], bool] = is_public,
+        mailbox: MailboxCheck | None = None,
         policy: Policy = DEFAULT_POLICY,
         lists: DomainLists | None = None,
         roles: RoleNames | None = None,
@@ -56,6 +60,7 @@ class Verifier:
             Mode.LIVE: _World(live, is_public, sandbox=False),
             Mode.TEST: _World(sandbox, lambda address: _in_sandbox(address) or is_public(address), sandbox=True),
         }
+        self._mailbox = mailbox
         self._policy = policy
         self._lists = lists or packaged_lists()
         self._roles = roles or packaged_roles()
@@ -69,8 +74,11 @@ class Verifier:
         dns_timeout_s: float = 5.0,
         sandbox_dns: str | None = None,
         is_public: Callable[[str], bool] = is_public,
+        manners: Manners | None = None,
     ) -> Self:
         """From plain settings. No servers named means the system's; without a sandbox, test questions stay unknown.
+
+        `manners` enables the mailbox check for live questions: who we say we are to mail hosts.
 
         Raises Misconfigured for a server that is none.
         """
@@ -79,7 +87,8 @@ class Verifier:
         sandbox = (
             Resolver([parse_server(sandbox_dns)], timeout_s=dns_timeout_s, failure_ttl_s=0) if sandbox_dns else None
         )
-        return cls(live=live, sandbox=sandbox, is_public=is_public)
+        mailbox = MailboxCheck(manners) if manners else None
+        return cls(live=live, sandbox=sandbox, is_public=is_public, mailbox=mailbox)
 
     async def aclose(self) -> None:
         for resolver in self._resolvers:
@@ -95,11 +104,17 @@ class Verifier:
         if is_reserved(mailbox.domain) and not (world.sandbox and is_sandbox(mailbox.domain)):
             return self._verdict([*findings, Finding("domain", "reserved_domain")], mailbox)
         findings += self._local_findings(mailbox)
-        skipped: tuple[str, ...] = ()
         if question.depth is not Depth.SYNTAX:
-            findings.append(await self._mail_route(mailbox.domain, world))
-            skipped = _skipped(question.depth, findings[-1])
-        return self._verdict(findings, mailbox, skipped)
+            findings += await self._remote_findings(mailbox, question.depth, world)
+        return self._verdict(findings, mailbox, _skipped(question.depth, findings))
+
+    async def _remote_findings(self, mailbox: Mailbox, depth: Depth, world: _World) -> list[Finding]:
+        """What name servers say and, where it is asked for and enabled, what the mail host says."""
+        asks = depth is Depth.MAILBOX and self._mailbox is not None and not world.sandbox
+        route = await self._mail_route(mailbox.domain, world, wanted=_HOSTS_TO_TRY if asks else 1)
+        if not asks or self._mailbox is None or not route.hosts:
+            return [route.finding]
+        return [route.finding, await self._mailbox.ask(mailbox, route.hosts)]
 
     def _local_findings(self, mailbox: Mailbox) -> list[Finding]:
         """What needs no network: the lists, and the kind of name."""
@@ -110,18 +125,17 @@ class Verifier:
             findings.append(Finding("role", "role_account", {"role": role}))
         return findings
 
-    async def _mail_route(self, domain: str, world: _World) -> Finding:
+    async def _mail_route(self, domain: str, world: _World, *, wanted: int) -> Route:
         if world.resolver is None or (world.sandbox and not is_sandbox(domain)):
             # Test keys never touch the network, so about a real domain there is nothing to be told.
-            return Finding("mx", "outside_sandbox")
+            return Route(Finding("mx", "outside_sandbox"))
         try:
             async with asyncio.timeout(_TIME_LIMIT_S):
-                route = await find_route(
-                    domain, resolver=world.resolver, is_public=world.is_public, sandbox=world.sandbox
+                return await find_route(
+                    domain, resolver=world.resolver, is_public=world.is_public, sandbox=world.sandbox, wanted=wanted
                 )
         except TimeoutError:
-            return Finding("mx", "timed_out")
-        return route.finding
+            return Route(Finding("mx", "timed_out"))
 
     def _verdict(self, findings: Sequence[Finding], mailbox: Mailbox | None, skipped: tuple[str, ...] = ()) -> Verdict:
         ruling = self._policy.judge(findings)
@@ -136,18 +150,36 @@ class Verifier:
             policy_version=self.policy_version,
             checks_skipped=skipped,
             temporary=ruling.temporary,
+            degraded=ruling.code == "egress_closed",
+            retry_after_s=_retry_after_s(findings) if ruling.temporary else None,
         )
 
 
-def _skipped(depth: Depth, route: Finding) -> tuple[str, ...]:
-    """Checks that were asked for and did not run. The mailbox check is not part of this engine unless enabled."""
-    skipped = ("mx",) if route.code == "outside_sandbox" else ()
-    return (*skipped, "mailbox") if depth is Depth.MAILBOX else skipped
+def _skipped(depth: Depth, findings: Sequence[Finding]) -> tuple[str, ...]:
+    """Checks that the depth asks for and that did not run."""
+    codes = {finding.code for finding in findings}
+    skipped = ("mx",) if "outside_sandbox" in codes else ()
+    ran = any(finding.check == "mailbox" and finding.code not in _DID_NOT_ASK for finding in findings)
+    return (*skipped, "mailbox") if depth is Depth.MAILBOX and not ran else skipped
+
+
+_DID_NOT_ASK = frozenset({"egress_closed", "mx_resting"})
 
 
 def _flags(findings: Sequence[Finding]) -> Flags:
     codes = {finding.code for finding in findings}
-    return Flags(disposable="disposable" in codes, role="role_account" in codes, free="free_provider" in codes)
+    return Flags(
+        disposable="disposable" in codes,
+        role="role_account" in codes,
+        free="free_provider" in codes,
+        catch_all=True if "catch_all" in codes else False if "mailbox_exists" in codes else None,
+    )
+
+
+def _retry_after_s(findings: Sequence[Finding]) -> float | None:
+    """What a host hinted, as a floor for the next check."""
+    hints = (finding.facts.get("retry_after_s") for finding in findings)
+    return next((float(hint) for hint in hints if hint), None)
 
 
 def _in_sandbox(address: str) -> bool:

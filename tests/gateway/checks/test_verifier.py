@@ -4,12 +4,15 @@ import asyncio
 
 import pytest
 
+from vouchpost_gateway.checks.smtp import Manners
 from vouchpost_gateway.checks.verifier import Verifier
 from vouchpost_gateway.domain.verification import Depth, Flags, Question, ReasonCode, Status, Verdict
 from vouchpost_gateway.domain.world import Mode
 from vouchpost_gateway.embedded.dns import SANDBOX_DOMAINS
 
 from .conftest import Ask
+from .peers import name_server, zone
+from .smtp_hosts import MailHost, mail_host
 
 
 @pytest.mark.parametrize("domain", SANDBOX_DOMAINS)
@@ -121,3 +124,55 @@ def test_without_a_sandbox_test_questions_stay_unknown() -> None:
         return await Verifier.open().verify(Question("jane@valid.example", Depth.DOMAIN, Mode.TEST))
 
     assert asyncio.run(main()).status is Status.UNKNOWN
+
+
+def test_depth_mailbox_asks_the_mail_host_where_that_is_enabled() -> None:
+    """The whole way: name server, guard, mail host. Other depths never connect."""
+
+    async def main() -> list[Verdict]:
+        zone_text = "b.net. 60 IN MX 10 mx.b.net.\nmx.b.net. 60 IN A 127.0.0.1"
+        async with name_server(zone(zone_text)) as dns, mail_host(MailHost(recipient=_only_jane)) as host:
+            manners = Manners("probe.vouchpost.test", "probe@vouchpost.test", port=host.port)
+            verifier = Verifier.open(dns_servers=[dns.server], is_public=lambda _: True, manners=manners)
+            questions = [
+                Question("jane@b.net", Depth.DOMAIN, Mode.LIVE),
+                Question("jane@b.net", Depth.MAILBOX, Mode.LIVE),
+                Question("joe@b.net", Depth.MAILBOX, Mode.LIVE),
+                Question("sales@b.net", Depth.MAILBOX, Mode.LIVE),
+            ]
+            verdicts = [await verifier.verify(question) for question in questions]
+            await verifier.aclose()
+            assert host.connections == 3
+            return verdicts
+
+    domain, jane, joe, sales = asyncio.run(main())
+
+    assert (domain.status, domain.reason_code) == (Status.VALID, ReasonCode.DOMAIN_ACCEPTS_MAIL)
+    assert (jane.status, jane.reason_code) == (Status.VALID, ReasonCode.MAILBOX_EXISTS)
+    assert (joe.status, joe.reason_code) == (Status.INVALID, ReasonCode.MAILBOX_NOT_FOUND)
+    assert (sales.status, sales.reason_code) == (Status.INVALID, ReasonCode.MAILBOX_NOT_FOUND)
+    assert jane.score > domain.score
+    assert jane.checks_skipped == ()
+    assert jane.flags.catch_all is False
+
+
+def test_a_mail_host_on_a_private_network_is_never_connected_to() -> None:
+    """A-79."""
+
+    async def main() -> tuple[Verdict, int]:
+        zone_text = "b.net. 60 IN MX 10 mx.b.net.\nmx.b.net. 60 IN A 127.0.0.1"
+        async with name_server(zone(zone_text)) as dns, mail_host(MailHost()) as host:
+            manners = Manners("probe.vouchpost.test", "probe@vouchpost.test", port=host.port)
+            verifier = Verifier.open(dns_servers=[dns.server], manners=manners)
+            verdict = await verifier.verify(Question("jane@b.net", Depth.MAILBOX, Mode.LIVE))
+            await verifier.aclose()
+            return verdict, host.connections
+
+    verdict, connections = asyncio.run(main())
+
+    assert (verdict.status, verdict.reason_code) == (Status.INVALID, ReasonCode.UNSAFE_MX)
+    assert connections == 0
+
+
+def _only_jane(address: str) -> str:
+    return "250 2.1.5 Ok" if address.startswith("jane@") else "550 5.1.1 User unknown"
