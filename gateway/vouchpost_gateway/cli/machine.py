@@ -77,6 +77,7 @@ def _environment(settings: Settings, home: Home, redis: RedisPlan | None) -> dic
     if not any(env.get(name) for name in (variable("master_keys"), f"{variable('master_keys')}_FILE")):
         env[f"{variable('master_keys')}_FILE"] = str(home.master_key_file)
     env[variable("api_port")] = str(settings.api_port)
+    env[variable("metrics_port")] = str(settings.metrics_port)
     env[variable("sandbox_dns")] = str(settings.sandbox_dns)
     env[variable("log_format")] = settings.log_format.value
     return env

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -23,7 +23,7 @@ _LONGEST_PAUSE_S = 2.0
 _STEADY_AFTER_S = 10.0
 _PROBE_EVERY_S = 0.05
 
-Probe = Callable[[int], Awaitable[bool]]
+Probe = Callable[[int], Coroutine[Any, Any, bool]]
 
 
 class ChildFailedError(VouchpostError):
