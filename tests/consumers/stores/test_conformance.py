@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.consumers.deliveries import NOW, SECRET, event, headers
-from tests.consumers.stores.benches import BENCHES, Bench
+from tests.consumers.stores.benches import BENCHES, ON_POSTGRESQL, Bench
 from vouchpost import Message, Receiver, Router
 from vouchpost.apply import AsyncStore, Store
 
@@ -60,8 +60,12 @@ class Consumer:
                 await self.receiver.expect_async(opened.handle, subject_id=subject_id, sequence=sequence)
 
 
-@pytest.fixture(params=BENCHES, ids=lambda make: make.__name__)
+@pytest.fixture(params=[*BENCHES, *ON_POSTGRESQL], ids=lambda make: make.__name__)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    if request.param in ON_POSTGRESQL:
+        address: str = request.getfixturevalue("postgres")
+        on_server: Callable[[str], Bench] = request.param
+        return on_server(address)
     make: Callable[[Path], Bench] = request.param
     return make(tmp_path)
 

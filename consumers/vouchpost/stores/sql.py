@@ -1,0 +1,190 @@
+"""Marks in any database that SQLAlchemy 2 speaks to, plain and async. Exactly once.
+
+A handler gets a session that has joined the transaction: its `commit()` releases a savepoint and no more, so that
+effect and mark stay together. The tables are in `metadata`: give it to Alembic, or call `create_tables`.
+"""
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Connection, Engine, MetaData, String, Table, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
+from sqlalchemy.orm import Session, sessionmaker
+
+from vouchpost.errors import HandlerError, InFlightError, StoreUnavailableError
+from vouchpost.replay import VERIFICATION_GUARD, Claim, Expectation, Outcome, Position, is_newer
+
+metadata: Final = MetaData()
+marks: Final = Table(
+    "vouchpost_marks",
+    metadata,
+    Column("receiver", String(64), primary_key=True),
+    Column("event_id", String(64), primary_key=True),
+    Column("outcome", String(16), nullable=False),
+    Column("at_s", BigInteger, nullable=False, index=True),
+)
+guards: Final = Table(
+    "vouchpost_guards",
+    metadata,
+    Column("receiver", String(64), primary_key=True),
+    Column("guard", String(80), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("at_s", BigInteger, nullable=False, index=True),
+)
+
+
+class SqlStore:
+    """For plain engines. `sessions` makes the handlers' sessions, where they are to be of a class of your own."""
+
+    exactly_once = True
+
+    def __init__(self, engine: Engine, *, sessions: sessionmaker[Session] | None = None) -> None:
+        self._engine = engine
+        self._sessions = sessions or sessionmaker()
+
+    def create_tables(self) -> None:
+        """Makes the two tables where they are not there yet."""
+        metadata.create_all(self._engine)
+
+    @contextmanager
+    def transaction(self) -> Generator["_Transaction", None, None]:
+        with _errors_told(), self._engine.begin() as connection:
+            session = self._sessions(bind=connection, join_transaction_mode="create_savepoint")
+            with session, _own_errors_told():
+                yield _Transaction(connection, session)
+                session.commit()
+
+    def expect(self, handle: Session, expectation: Expectation) -> None:
+        _expect(handle.connection(), expectation)
+
+    def forget(self, *, before_s: int, limit: int) -> int:
+        with _errors_told(), self._engine.begin() as connection:
+            return _forget(connection, before_s, limit)
+
+
+class AsyncSqlStore:
+    """For async engines; handlers are async and get an `AsyncSession`."""
+
+    exactly_once = True
+
+    def __init__(self, engine: AsyncEngine, *, sessions: async_sessionmaker[AsyncSession] | None = None) -> None:
+        self._engine = engine
+        self._sessions = sessions or async_sessionmaker()
+
+    async def create_tables(self) -> None:
+        """Makes the two tables where they are not there yet."""
+        async with self._engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+
+    @asynccontextmanager
+    async def transaction_async(self) -> AsyncGenerator["_AsyncTransaction", None]:
+        with _errors_told():
+            async with self._engine.begin() as connection:
+                session = self._sessions(bind=connection, join_transaction_mode="create_savepoint")
+                async with session:
+                    with _own_errors_told():
+                        yield _AsyncTransaction(connection, session)
+                        await session.commit()
+
+    async def expect_async(self, handle: AsyncSession, expectation: Expectation) -> None:
+        connection = await handle.connection()
+        await connection.run_sync(_expect, expectation)
+
+    async def forget_async(self, *, before_s: int, limit: int) -> int:
+        with _errors_told():
+            async with self._engine.begin() as connection:
+                return await connection.run_sync(_forget, before_s, limit)
+
+
+class _Transaction:
+    def __init__(self, connection: Connection, session: Session) -> None:
+        self._connection = connection
+        self.handle = session
+
+    def claim(self, claim: Claim) -> Outcome:
+        with _errors_told():
+            return _claimed(self._connection, claim)
+
+
+class _AsyncTransaction:
+    def __init__(self, connection: AsyncConnection, session: AsyncSession) -> None:
+        self._connection = connection
+        self.handle = session
+
+    async def claim(self, claim: Claim) -> Outcome:
+        with _errors_told():
+            return await self._connection.run_sync(_claimed, claim)
+
+
+def _claimed(connection: Connection, claim: Claim) -> Outcome:
+    """The mark first: its primary key lets one delivery through, and the others wait for how that one ends."""
+    mark = {"receiver": claim.receiver, "event_id": claim.event_id}
+    try:
+        connection.execute(insert(marks).values(mark | {"outcome": Outcome.APPLIED.value, "at_s": claim.at_s}))
+    except IntegrityError:
+        connection.rollback()
+        return Outcome.DUPLICATE
+    if claim.guard is None or claim.position is None:
+        return Outcome.APPLIED
+    if _advanced(connection, claim.receiver, claim.guard, claim.position, claim.at_s):
+        return Outcome.APPLIED
+    connection.execute(update(marks).filter_by(**mark).values(outcome=Outcome.STALE.value))
+    return Outcome.STALE
+
+
+def _expect(connection: Connection, expectation: Expectation) -> None:
+    _advanced(connection, expectation.receiver, expectation.guard, expectation.position, expectation.at_s)
+
+
+def _advanced(connection: Connection, receiver: str, guard: str, position: Position, at_s: int) -> bool:
+    """Whether the guard moved. Two first events of a subject at once: one of them is told to come back."""
+    key = {"receiver": receiver, "guard": guard}
+    values = {"sequence": position.sequence, "revision": position.revision, "at_s": at_s}
+    row = connection.execute(
+        select(guards.c.sequence, guards.c.revision).filter_by(**key).with_for_update()
+    ).one_or_none()
+    if row is not None:
+        if is_newer(position, Position(*row)):
+            connection.execute(update(guards).filter_by(**key).values(values))
+            return True
+        return False
+    try:
+        connection.execute(insert(guards).values(key | values))
+    except IntegrityError as error:
+        raise InFlightError from error
+    return True
+
+
+def _forget(connection: Connection, before_s: int, limit: int) -> int:
+    """The oldest first; as many as `limit`, and those of the same second."""
+    count = 0
+    for table, old in (
+        (marks, marks.c.at_s < before_s),
+        (guards, (guards.c.at_s < before_s) & guards.c.guard.startswith(VERIFICATION_GUARD)),
+    ):
+        last = connection.scalar(select(table.c.at_s).where(old).order_by(table.c.at_s).offset(limit - 1).limit(1))
+        done = connection.execute(delete(table).where(old if last is None else old & (table.c.at_s <= last)))
+        count += done.rowcount if table is marks else 0
+    return count
+
+
+@contextmanager
+def _errors_told() -> Generator[None, None, None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StoreUnavailableError from error
+
+
+@contextmanager
+def _own_errors_told() -> Generator[None, None, None]:
+    """What the handler left to be flushed is the handler's; a database that went away is not."""
+    try:
+        yield
+    except OperationalError:
+        raise
+    except SQLAlchemyError as error:
+        raise HandlerError from error

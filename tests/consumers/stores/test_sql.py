@@ -1,0 +1,92 @@
+"""What only the SQLAlchemy stores promise: whose fault an error is, and tables that every database takes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, NullPool, create_engine, text
+from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
+from sqlalchemy.schema import CreateTable
+
+from tests.consumers.deliveries import NOW, SECRET, event, headers
+from vouchpost import Receiver, Router
+from vouchpost.answer import Answer
+from vouchpost.stores.sql import SqlStore, metadata
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Contact(Base):
+    __tablename__ = "contacts"
+    id: Mapped[str] = mapped_column(primary_key=True)
+    status: Mapped[str]
+
+
+class OwnSession(Session):
+    """A session class of the application's own."""
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    made = create_engine(f"sqlite:///{tmp_path / 'db'}", poolclass=NullPool)
+    Base.metadata.create_all(made)
+    return made
+
+
+def deliver(store: SqlStore, effect: Callable[..., Any], **data: Any) -> Answer:
+    router = Router()
+    router.on_verdict(effect)
+    body = event(data=data)
+    receiver = Receiver(secrets=SECRET, store=store, router=router, clock=lambda: NOW)
+    return receiver.answer(headers=headers(body), body=body)
+
+
+def test_objects_left_in_the_session_are_stored_with_the_mark(engine: Engine) -> None:
+    store = SqlStore(engine)
+    store.create_tables()
+
+    deliver(store, lambda message, session: session.add(Contact(id="user_42", status=message.verdict.status)))
+
+    with Session(engine) as session:
+        assert session.get_one(Contact, "user_42").status == "valid"
+        assert session.scalar(text("SELECT outcome FROM vouchpost_marks")) == "applied"
+
+
+def test_a_constraint_that_the_effect_breaks_at_the_end_is_the_handlers_fault_and_leaves_no_mark(
+    engine: Engine,
+) -> None:
+    store = SqlStore(engine)
+    store.create_tables()
+
+    answer = deliver(store, lambda _, session: session.add_all([Contact(id="a", status=None)]))
+
+    assert answer.outcome == "handler_failed"
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM vouchpost_marks")) == 0
+
+
+def test_tables_that_nobody_made_are_answered_503(engine: Engine) -> None:
+    assert deliver(SqlStore(engine), lambda *_: None).outcome == "store_unavailable"
+
+
+def test_handlers_get_sessions_of_ones_own_class(engine: Engine) -> None:
+    store = SqlStore(engine, sessions=sessionmaker(class_=OwnSession))
+    store.create_tables()
+    seen: list[object] = []
+
+    deliver(store, lambda _, session: seen.append(session))
+
+    assert isinstance(seen[0], OwnSession)
+
+
+@pytest.mark.parametrize("dialect", [postgresql.dialect, mysql.dialect], ids=["postgresql", "mysql"])
+def test_the_tables_are_ones_that_the_database_takes(dialect: Any) -> None:
+    """Keys of bounded length, as MySQL's indexes need them, and sequences that fit 64 bits."""
+    for table in metadata.sorted_tables:
+        ddl = str(CreateTable(table).compile(dialect=dialect()))
+        assert "VARCHAR(64) NOT NULL" in ddl
+        assert "at_s BIGINT NOT NULL" in ddl
