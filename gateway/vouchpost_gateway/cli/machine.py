@@ -31,7 +31,7 @@ class Machine:
 
     @property
     def url(self) -> str:
-        return f"http://{HostPort(self.settings.api_host, self.settings.api_port)}"
+        return f"http://{HostPort(_within_reach(self.settings.api_host), self.settings.api_port)}"
 
 
 def plan_machine(settings: Settings, home: Home, *, ledger_given: bool) -> Machine:
@@ -146,10 +146,9 @@ def is_up(address: HostPort) -> Probe:
 
 async def _first_line(address: HostPort, request: bytes) -> bytes | None:
     """The first line of the answer, empty without a request; None when nothing listens."""
-    host = {"0.0.0.0": LOOPBACK, "::": "::1"}.get(address.host, address.host)  # noqa: S104  every address includes this one
     try:
         async with asyncio.timeout(_PROBE_LIMIT_S):
-            reader, writer = await asyncio.open_connection(host, address.port)
+            reader, writer = await asyncio.open_connection(_within_reach(address.host), address.port)
             try:
                 writer.write(request)
                 return await reader.readline() if request else b""
@@ -157,6 +156,11 @@ async def _first_line(address: HostPort, request: bytes) -> bytes | None:
                 writer.close()
     except (OSError, ValueError, TimeoutError):
         return None
+
+
+def _within_reach(host: str) -> str:
+    """Where to connect to what listens on every address: one of them."""
+    return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104  compared, not bound
 
 
 def _bindable(setting: str, host: str, port: int) -> int:
