@@ -9,8 +9,9 @@ import signal
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import IO, Any, Protocol, Self
 
 from vouchpost_gateway.domain.errors import VouchpostError
 from vouchpost_gateway.embedded.tether import die_with_parent
@@ -48,6 +49,8 @@ class Child:
     start_limit_s: float = 60.0
     stop_grace_s: float = 10.0
     quiet: bool = False
+    log: Path | None = None
+    """Where its output is appended, of both kinds; None leaves it where ours goes."""
 
 
 class Supervisor:
@@ -207,11 +210,20 @@ class _Keeper:
             probing.cancel()
 
     async def _spawn(self) -> asyncio.subprocess.Process:
+        if self.child.log is None:
+            return await self._spawn_with(stdout=asyncio.subprocess.DEVNULL if self.child.quiet else None, stderr=None)
+        with self.child.log.open("ab") as log:
+            return await self._spawn_with(stdout=log, stderr=log)
+
+    async def _spawn_with(
+        self, *, stdout: IO[bytes] | int | None, stderr: IO[bytes] | None
+    ) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *self.child.command,
             env=self.child.env,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL if self.child.quiet else None,
+            stdout=stdout,
+            stderr=stderr,
             start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor, who stops them in order
             preexec_fn=die_with_parent(),
         )

@@ -261,3 +261,19 @@ def test_a_killed_supervisor_leaves_no_orphans() -> None:
         owner.kill()
 
     assert all(asyncio.run(gone(pid)) for pid in pids)
+
+
+def test_a_child_with_a_log_writes_both_kinds_of_output_there(tmp_path: Path) -> None:
+    speak = "import sys, time; print('said', flush=True); print('complained', file=sys.stderr); time.sleep(60)"
+    log = tmp_path / "speaker.log"
+
+    async def complained(_: int) -> bool:
+        return "complained" in log.read_text()
+
+    async def main() -> None:
+        async with Supervisor([[python("speaker", speak, log=log, ready=complained)]], tell=Told()):
+            pass
+
+    asyncio.run(main())
+
+    assert log.read_text() == "said\ncomplained\n"
