@@ -31,7 +31,7 @@ class UnresolvedError(OSError):
 class Names(Protocol):
     """One lookup: every address that the name has at this moment."""
 
-    async def addresses(self, name: str) -> Sequence[str]: ...
+    async def addresses(self, name: str, /) -> Sequence[str]: ...
 
 
 class SystemNames:
@@ -44,7 +44,7 @@ class SystemNames:
         self._resolver = _resolver(servers)
         self._timeout_s = timeout_s
 
-    async def addresses(self, name: str) -> Sequence[str]:
+    async def addresses(self, name: str, /) -> Sequence[str]:
         """Every A and AAAA of the name, asked for at once; UnresolvedError when there is none."""
         known = self._hosts.get(name) or (LOOPBACK if _is_localhost(name) else ())
         if known:
@@ -88,7 +88,6 @@ def _resolver(servers: Sequence[tuple[str, int]]) -> dns.asyncresolver.Resolver:
         servers = _DEFAULT_SERVERS
     if servers:
         resolver.nameservers = [dns.nameserver.Do53Nameserver(host, port) for host, port in servers]
-    resolver.cache = None
     return resolver
 
 

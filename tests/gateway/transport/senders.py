@@ -11,6 +11,9 @@ from vouchpost_gateway.domain.outcome import Answer
 from vouchpost_gateway.transport.names import Names
 from vouchpost_gateway.transport.sender import Sender
 
+# Loading the system's authorities takes longer than most of these tests.
+NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
 
 @asynccontextmanager
 async def opened(
@@ -26,7 +29,7 @@ async def opened(
         connections=connections,
         allow_networks=parse_networks(allow_networks),
         names=names,
-        tls=tls,
+        tls=tls or NO_AUTHORITIES,
     )
     try:
         yield sender

@@ -49,3 +49,38 @@ def test_loopback_is_refused_outside_of_test_mode_even_on_a_connection_that_is_a
             return await sender.post(url=server.url(), headers={}, body=b"{}")
 
     assert asyncio.run(main()).failure is Failure.ADDRESS_REFUSED
+
+
+def test_a_connection_that_ends_in_the_moment_of_its_re_use_costs_no_attempt() -> None:
+    async def reply(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if first.is_set():
+            writer.close()
+            first.clear()
+            await asyncio.sleep(3600)
+        first.set()
+        writer.write(OK)
+
+    async def main() -> tuple[list[int | None], int]:
+        async with serving(reply) as server, opened() as sender:
+            answers = [
+                await sender.post(url=server.url(), headers={}, body=b"{}", allow_loopback=True) for _ in range(2)
+            ]
+            return [answer.status_code for answer in answers], len(server.connections)
+
+    first = asyncio.Event()
+    assert asyncio.run(main()) == ([200, 200], 2)
+
+
+def test_a_connection_that_always_ends_is_tried_once_and_no_more() -> None:
+    async def reply(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+        await asyncio.sleep(3600)
+
+    async def main() -> tuple[Answer, int]:
+        async with serving(reply) as server, opened() as sender:
+            answer = await sender.post(url=server.url(), headers={}, body=b"{}", allow_loopback=True)
+            return answer, len(server.requests)
+
+    answer, requests = asyncio.run(main())
+    assert answer.failure is Failure.CONNECTION_FAILED
+    assert requests == 1

@@ -13,6 +13,7 @@ from tests.gateway.transport.senders import answer_to, opened
 from tests.gateway.transport.servers import Reply, serving
 from vouchpost_gateway.domain.outcome import Answer, Failure
 
+CHUNKED = b"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
@@ -73,25 +74,23 @@ class TestTime:
         "reply",
         [
             pytest.param(silent, id="no answer"),
-            pytest.param(dripping(b""), id="a dripping status line"),
+            pytest.param(dripping(b"HTTP/1.1 200 "), id="a dripping status line"),
             pytest.param(dripping(b"HTTP/1.1 200 OK\r\nX-A: "), id="a dripping header"),
-            pytest.param(endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), id="endless 100 Continue"),
-            pytest.param(endless(b"", b"HTTP/1.1 103 Early Hints\r\nX-A: b\r\n\r\n"), id="endless early hints"),
         ],
     )
     def test_no_head_in_time_is_a_time_out_at_the_total_limit(self, reply: Reply) -> None:
-        answer = answer_to(reply, timeout_s=0.6)
+        answer = answer_to(reply, timeout_s=0.3)
 
         assert answer.status_code is None
-        assert answer.failure in {Failure.TIMED_OUT, Failure.PROTOCOL_ERROR}
-        assert answer.duration_s < 1.2
+        assert answer.failure is Failure.TIMED_OUT
+        assert answer.duration_s < 0.9
 
     @pytest.mark.parametrize("status_code", [200, 500])
     def test_a_dripping_body_changes_nothing_once_the_status_is_known_and_is_cut_off(self, status_code: int) -> None:
-        answer = answer_to(dripping(b"HTTP/1.1 %d X\r\nContent-Length: 9999\r\n\r\n" % status_code), timeout_s=0.6)
+        answer = answer_to(dripping(b"HTTP/1.1 %d X\r\nContent-Length: 9999\r\n\r\n" % status_code), timeout_s=0.3)
 
         assert answer.status_code == status_code
-        assert answer.duration_s < 1.2
+        assert answer.duration_s < 0.9
 
     def test_a_body_nobody_needs_does_not_hold_the_slot_until_the_total_limit(self) -> None:
         answer = answer_to(dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"), timeout_s=30)
@@ -101,7 +100,7 @@ class TestTime:
 
     def test_a_server_that_does_not_read_is_a_time_out(self) -> None:
         async def main() -> Answer:
-            async with serving(silent, reading=False) as server, opened(timeout_s=0.6) as sender:
+            async with serving(silent, reading=False) as server, opened(timeout_s=0.3) as sender:
                 return await sender.post(url=server.url(), headers={}, body=bytes(900_000), allow_loopback=True)
 
         assert asyncio.run(main()).failure is Failure.TIMED_OUT
@@ -161,6 +160,16 @@ class TestSize:
         answer = answer_to(b"HTTP/1.1 200 OK\r\n" + flood + b"\r\n")
 
         assert answer.failure is Failure.PROTOCOL_ERROR
+
+    @pytest.mark.parametrize(
+        "interim",
+        [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"],
+    )
+    def test_endless_interim_answers_are_a_protocol_error(self, interim: bytes) -> None:
+        answer = answer_to(endless(b"", interim))
+
+        assert answer.failure is Failure.PROTOCOL_ERROR
+        assert answer.duration_s < 1
 
     @pytest.mark.parametrize("size", [0, 511, 512, 513, 16 * 1024, 16 * 1024 + 1, 100_000])
     def test_an_excerpt_is_the_first_512_bytes_of_a_failed_answer(self, size: int) -> None:
@@ -228,12 +237,14 @@ class TestProtocol:
     def test_a_connection_that_ends_before_the_head_does_has_failed(self, reply: Reply) -> None:
         answer = answer_to(reply)
 
-        assert answer.failure in {Failure.CONNECTION_FAILED, Failure.PROTOCOL_ERROR}
+        assert answer.failure is Failure.CONNECTION_FAILED
 
     @pytest.mark.parametrize(
         "reply",
         [
             pytest.param(half(b"HTTP/1.1 500 X\r\nContent-Length: 100\r\n\r\noops"), id="too short"),
+            pytest.param(half(CHUNKED + b"4\r\noops\r\nzz\r\n"), id="a bad chunk"),
+            pytest.param(half(CHUNKED + b"4\r\noo"), id="half a chunk"),
             pytest.param(half(b"HTTP/1.1 500 X\r\n\r\noops"), id="until close"),
             pytest.param(half(b"HTTP/1.0 500 X\r\n\r\noops"), id="HTTP/1.0"),
         ],
@@ -242,7 +253,9 @@ class TestProtocol:
         answer = answer_to(reply)
 
         assert answer.status_code == 500
-        assert answer.excerpt in {"oops", ""}
+        assert "oops".startswith(answer.excerpt)
+        assert answer.excerpt != ""
+        assert answer.duration_s < 0.5
 
     def test_interim_answers_are_passed_over(self) -> None:
         answer = answer_to(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK)
@@ -261,7 +274,8 @@ class TestProtocol:
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\nnoise", timeout_s=2
         )
 
-        assert answer.status_code in {101, None}
+        assert answer.status_code == 101
+        assert answer.duration_s < 0.5
 
     def test_cookies_are_not_kept(self) -> None:
         async def main() -> bytes:
@@ -321,6 +335,12 @@ class TestRequest:
             pytest.param("/", {"X-A": "b\x00"}, id="NUL in a value"),
             pytest.param("/", {"X-A\r\nX-Evil": "1"}, id="a line break in a name"),
             pytest.param("/", {"X-A: b\r\nX-Evil": "1"}, id="a colon in a name"),
+            pytest.param("/", {"X-A:": "1"}, id="a colon at the end of a name"),
+            pytest.param("/", {"": "1"}, id="no name"),
+            pytest.param("/", {"X-A": "é"}, id="a value that is not ASCII"),
+            pytest.param("/", {"Content-Length": "0"}, id="a length of its own"),
+            pytest.param("/", {"transfer-encoding": "chunked"}, id="an encoding of its own"),
+            pytest.param("/", {"HOST": "internal"}, id="a host of its own"),
         ],
     )
     def test_a_request_that_would_hold_another_header_is_not_sent(self, url: str, headers: dict[str, str]) -> None:
