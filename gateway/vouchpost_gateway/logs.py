@@ -26,7 +26,7 @@ _FLUSH_LIMIT_S = 1.0
 _TELL_DROPS_EVERY_S = 1.0
 _FRAMES = 12
 # arq logs the arguments of jobs at INFO; the others repeat what our own lines say.
-_TOO_TALKATIVE = ("arq", "uvicorn.access", "uvicorn.error", "aiohttp", "asyncio")
+_TOO_TALKATIVE = ("arq", "uvicorn.access", "uvicorn.error", "asyncio")
 # Struck out of the finished line, so an escape of JSON counts as one character of an address: what is left stays JSON.
 _PRIVATE = re.compile(
     rb"(?:\\.|[^\s\"'<>(){}\[\]:;,=@\\])+@[^\s\"'<>(){}\[\]:;,@\\]+"  # an address, or the password in a URL
