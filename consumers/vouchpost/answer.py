@@ -40,6 +40,14 @@ class Answer:
     headers: tuple[tuple[str, str], ...]
 
 
+WRONG_METHOD: Final = Answer(
+    405,
+    "wrong_method",
+    b'{"type": "about:blank", "title": "Method Not Allowed", "status": 405, "reason": "wrong_method"}',
+    (("content-type", "application/problem+json"), ("allow", "POST")),
+)
+
+
 def accepted(outcome: Outcome) -> Answer:
     body = json.dumps({"outcome": outcome.value}).encode()
     return Answer(_OK, outcome.value, body, (("content-type", "application/json"),))

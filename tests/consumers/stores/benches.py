@@ -70,6 +70,21 @@ def sqlalchemy_async(folder: Path) -> Bench:
     return Bench(AsyncSqlStore(engine), _write_async, effects)
 
 
+def django(folder: Path) -> Bench:
+    """One file for all tests of a process, as Django is configured once; emptied for each."""
+    from tests.consumers.django_project import Closing, empty_database
+
+    effects = empty_database()
+
+    def write(using: str, value: str) -> None:
+        from django.db import connections as opened
+
+        with opened[using].cursor() as cursor:
+            cursor.execute("INSERT INTO effects (text) VALUES (%s)", [value])
+
+    return Bench(Closing(), write, effects)
+
+
 def postgresql_plain(address: str) -> Bench:
     engine = create_engine(f"postgresql+psycopg://{address}", poolclass=NullPool)
     store = SqlStore(engine)
@@ -108,4 +123,4 @@ async def _write_async(session: AsyncSession, value: str) -> None:
 
 
 ON_POSTGRESQL: list[Callable[[str], Bench]] = [postgresql_plain, postgresql_async]
-BENCHES: list[Callable[[Path], Bench]] = [memory, sqlite, sqlalchemy_plain, sqlalchemy_async]
+BENCHES: list[Callable[[Path], Bench]] = [memory, sqlite, sqlalchemy_plain, sqlalchemy_async, django]

@@ -52,12 +52,15 @@ class Consumer:
         """As where the application changes an address: in a transaction of its own."""
         store = self.bench.store
         if isinstance(store, Store):
-            with store.transaction() as transaction:
-                self.receiver.expect(transaction.handle, subject_id=subject_id, sequence=sequence)
+            await asyncio.to_thread(self._expect, store, subject_id, sequence)
         else:
             assert isinstance(store, AsyncStore)
             async with store.transaction_async() as opened:
                 await self.receiver.expect_async(opened.handle, subject_id=subject_id, sequence=sequence)
+
+    def _expect(self, store: Store, subject_id: str, sequence: int) -> None:
+        with store.transaction() as transaction:
+            self.receiver.expect(transaction.handle, subject_id=subject_id, sequence=sequence)
 
 
 @pytest.fixture(params=[*BENCHES, *ON_POSTGRESQL], ids=lambda make: make.__name__)

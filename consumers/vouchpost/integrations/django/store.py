@@ -1,0 +1,92 @@
+"""Marks through the Django ORM, in the transaction of the effect. Exactly once.
+
+A handler gets the alias of the database, for `.using(db)`; with one database it need not look at it. Django itself
+refuses a commit inside the block.
+"""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import DatabaseError, IntegrityError, transaction
+
+from vouchpost.errors import HandlerError, InFlightError, StoreUnavailableError
+from vouchpost.integrations.django.models import Guard, Mark
+from vouchpost.replay import VERIFICATION_GUARD, Claim, Expectation, Outcome, Position, is_newer
+
+
+class DjangoStore:
+    """For the database of this alias. The transaction is the outermost one: its end is a commit, or an error."""
+
+    exactly_once = True
+
+    def __init__(self, using: str = "default") -> None:
+        self._using = using
+
+    @contextmanager
+    def transaction(self) -> Generator["_Transaction", None, None]:
+        with _errors_told(), transaction.atomic(self._using, durable=True):
+            yield _Transaction(self._using)
+
+    def expect(self, handle: str, expectation: Expectation) -> None:
+        at = (expectation.position, expectation.at_s)
+        _advanced(handle, expectation.receiver, expectation.guard, *at)
+
+    def forget(self, *, before_s: int, limit: int) -> int:
+        marks = Mark.objects.using(self._using).filter(at_s__lt=before_s)
+        guards = Guard.objects.using(self._using).filter(at_s__lt=before_s, guard__startswith=VERIFICATION_GUARD)
+        with _errors_told():
+            _delete(guards, limit)
+            return _delete(marks, limit)
+
+
+class _Transaction:
+    def __init__(self, using: str) -> None:
+        self.handle = using
+
+    def claim(self, claim: Claim) -> Outcome:
+        mark = {"receiver": claim.receiver, "event_id": claim.event_id}
+        try:
+            with transaction.atomic(self.handle):
+                Mark.objects.using(self.handle).create(**mark, outcome=Outcome.APPLIED.value, at_s=claim.at_s)
+        except IntegrityError:
+            return Outcome.DUPLICATE
+        if claim.guard is None or claim.position is None:
+            return Outcome.APPLIED
+        if _advanced(self.handle, claim.receiver, claim.guard, claim.position, claim.at_s):
+            return Outcome.APPLIED
+        Mark.objects.using(self.handle).filter(**mark).update(outcome=Outcome.STALE.value)
+        return Outcome.STALE
+
+
+def _advanced(using: str, receiver: str, guard: str, position: Position, at_s: int) -> bool:
+    """Whether the guard moved. Two first events of a subject at once: one of them is told to come back."""
+    key = {"receiver": receiver, "guard": guard}
+    values = {"sequence": position.sequence, "revision": position.revision, "at_s": at_s}
+    rows = Guard.objects.using(using).filter(**key)
+    latest = rows.select_for_update().values_list("sequence", "revision").first()
+    if latest is not None:
+        return is_newer(position, Position(*latest)) and bool(rows.update(**values))
+    try:
+        with transaction.atomic(using):
+            Guard.objects.using(using).create(**key, **values)
+    except IntegrityError as error:
+        raise InFlightError from error
+    return True
+
+
+def _delete(rows: Any, limit: int) -> int:
+    keys = list(rows.order_by("at_s").values_list("pk", flat=True)[:limit])
+    count: int = rows.filter(pk__in=keys).delete()[0] if keys else 0
+    return count
+
+
+@contextmanager
+def _errors_told() -> Generator[None, None, None]:
+    """What a handler raises is a HandlerError before it comes here; what its writes break at the end is its own too."""
+    try:
+        yield
+    except IntegrityError as error:
+        raise HandlerError from error
+    except DatabaseError as error:
+        raise StoreUnavailableError from error

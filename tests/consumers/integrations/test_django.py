@@ -1,0 +1,86 @@
+"""Django, through its own test client, with CSRF protection and ATOMIC_REQUESTS switched on."""
+
+from typing import Any
+
+import pytest
+
+from tests.consumers.django_project import empty_database
+from vouchpost import Message, Receiver, Router
+from vouchpost.integrations.django.store import DjangoStore
+from vouchpost.integrations.django.view import view
+from vouchpost.testing import SECRET, EventFactory, SignedEvent
+
+from django.core.management import call_command  # isort: skip - after the project is set up
+from django.db import connection, connections  # isort: skip
+from django.test import Client, override_settings  # isort: skip
+from django.urls import path  # isort: skip
+
+
+class Site:
+    """A site with one webhook, whose handler inserts a row by the alias it is given."""
+
+    def __init__(self) -> None:
+        self.effects = empty_database()
+        self.broken = False
+        router = Router()
+        router.on_verdict(self.insert)
+        self.receiver = Receiver(secrets=SECRET, store=DjangoStore(), router=router)
+        self.urls = [path("webhooks/vouchpost", view(self.receiver))]
+
+    def insert(self, message: Message, using: str) -> None:
+        with connections[using].cursor() as cursor:
+            cursor.execute("INSERT INTO effects (text) VALUES (%s)", [message.verdict.status])
+        if self.broken:
+            connection.commit()
+
+    def post(self, event: SignedEvent, **changed: Any) -> Any:
+        headers = event.headers | changed.pop("headers", {})
+        with override_settings(ROOT_URLCONF=tuple(self.urls)):
+            client = Client(enforce_csrf_checks=True)
+            return client.post(
+                "/webhooks/vouchpost",
+                data=changed.get("body", event.body),
+                content_type=headers.pop("content-type"),
+                headers=headers,
+            )
+
+
+@pytest.fixture
+def site() -> Any:
+    yield Site()
+    connections.close_all()
+
+
+def test_an_event_is_applied_once(site: Site, vouchpost_event: EventFactory) -> None:
+    event = vouchpost_event(status="risky")
+
+    answers = [site.post(event).json() for _ in range(2)]
+
+    assert answers == [{"outcome": "applied"}, {"outcome": "duplicate"}]
+    assert site.effects() == ["risky"]
+
+
+def test_a_handler_that_commits_by_itself_is_rolled_back(site: Site, vouchpost_event: EventFactory) -> None:
+    site.broken = True
+
+    assert site.post(vouchpost_event()).status_code == 500
+    assert site.effects() == []
+
+
+def test_a_large_body_is_not_read_whole(site: Site, vouchpost_event: EventFactory) -> None:
+    assert site.post(vouchpost_event(), body=b" " * 70_000).status_code == 413
+
+
+def test_a_forged_signature_is_refused(site: Site, vouchpost_event: EventFactory) -> None:
+    answer = site.post(vouchpost_event(), headers={"webhook-signature": "v1,AAAA"})
+
+    assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
+
+
+def test_only_posts_are_answered(site: Site) -> None:
+    with override_settings(ROOT_URLCONF=tuple(site.urls)):
+        assert Client().get("/webhooks/vouchpost").status_code == 405
+
+
+def test_the_migrations_say_all_that_the_models_say() -> None:
+    call_command("makemigrations", "vouchpost", check=True, dry_run=True, verbosity=0)
