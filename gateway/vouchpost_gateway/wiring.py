@@ -17,6 +17,7 @@ from vouchpost_gateway.domain.lane import LaneLimits
 from vouchpost_gateway.domain.retention import Retention
 from vouchpost_gateway.domain.verification import Question, Status, Verdict
 from vouchpost_gateway.ledger.bells import Bells
+from vouchpost_gateway.ledger.connection import Address
 from vouchpost_gateway.ledger.deliveries import DeliveryRecords
 from vouchpost_gateway.ledger.lanes import BellLimits, Lanes
 from vouchpost_gateway.ledger.listening import Verdicts
@@ -47,6 +48,7 @@ from vouchpost_gateway.pipeline.wait import Wait
 from vouchpost_gateway.reporting import Reporter
 from vouchpost_gateway.setting_types import Durability
 from vouchpost_gateway.settings import Settings
+from vouchpost_gateway.transport.names import SystemNames
 from vouchpost_gateway.transport.sender import Sender
 
 _SLOW_PER_WORLD = 64
@@ -256,7 +258,13 @@ async def deliver_work(gateway: Gateway) -> AsyncIterator[Deliver]:
     """The work of subscriptions' lanes, with its one HTTP client."""
     settings = gateway.settings
     sender = await Sender.open(
-        timeout_s=settings.push_timeout_s, connections=ROOM, allow_networks=tuple(settings.push_allow_networks)
+        timeout_s=settings.push_timeout_s,
+        connections=ROOM,
+        allow_networks=tuple(settings.push_allow_networks),
+        closed_ports=_own_ports(settings),
+        names=SystemNames(
+            servers=[(server.host, server.port) for server in settings.dns_servers], timeout_s=settings.dns_timeout_s
+        ),
     )
     try:
         rules = AttemptRules(
@@ -270,6 +278,13 @@ async def deliver_work(gateway: Gateway) -> AsyncIterator[Deliver]:
         yield Deliver(_Events(gateway), gateway.subscribe, sender, rules, gateway.report, random.random)
     finally:
         await sender.aclose()
+
+
+def _own_ports(settings: Settings) -> frozenset[int]:
+    """Where our own services listen: no subscriber lives there, whatever a test key may reach on this machine."""
+    urls = (settings.ledger_url.get_secret_value(), settings.ring_url.get_secret_value())
+    ports = {Address.parse(url).port for url in urls} | {settings.api_port}
+    return frozenset(ports | {settings.metrics_port + offset for offset in range(3) if settings.metrics_port})
 
 
 class _Events:

@@ -111,7 +111,7 @@ class Lanes:
         return answer.decode(), one_ring(lane, generation, slow)
 
     async def overview(self, partition: int, *, now_ms: int) -> list[tuple[Lane, int, int]]:
-        """The lanes with the oldest due work: each with how many items it holds, and for how long it has been due, ms."""
+        """The lanes with the oldest due work: each with how many items it holds, and how long it has been due, ms."""
         flat = await self.store.call("ZRANGE", keys.due_lanes(partition), 0, _OVERVIEW - 1, "WITHSCORES")
         lanes = [Lane.parse(lane_id.decode()) for lane_id in flat[::2]]
         counts = await asyncio.gather(

@@ -191,11 +191,13 @@ def settle(
             Settlement(SettlementKind.DONE, claim.item, claim.token, progress=ended), news, Outcome.DELIVERED
         )
 
-    news = LaneNews(failed=1, slow=_is_slow(answer))
+    # What went wrong on our own side says nothing about the subscriber.
+    failed = 0 if answer.failure is Failure.INTERNAL else 1
+    news = LaneNews(failed=failed, slow=_is_slow(answer))
     if judgement.slow_down:
         slowdowns = turn.slowdowns + 1
         rest_s = slow_down_s(consecutive=slowdowns, retry_after_s=retry_after_s, random=random)
-        news = LaneNews(failed=1, slow=_is_slow(answer), throttle_ms=round(rest_s * 1000), slowdowns=slowdowns)
+        news = LaneNews(failed=failed, slow=_is_slow(answer), throttle_ms=round(rest_s * 1000), slowdowns=slowdowns)
     due_ms = None
     if judgement.outcome is Outcome.RETRYABLE:
         due_ms = next_attempt_ms(
