@@ -22,6 +22,7 @@ from vouchpost_gateway.setting_types import LogFormat, LogLevel
 
 CAPACITY_LINES = 10_000
 
+_sinks: list["LogSink"] = []
 _FLUSH_LIMIT_S = 1.0
 _TELL_DROPS_EVERY_S = 1.0
 _FRAMES = 12
@@ -100,6 +101,7 @@ def set_up(
 ) -> LogSink:
     """Sends structlog's lines and the standard library's through one sink; called once per process."""
     sink = sink or LogSink(descriptor)
+    _sinks[:] = [sink]
     shared = _shared_processors(role, address_key)
     renderer = _renderer(form, colours=os.isatty(descriptor))
     number = logging.getLevelNamesMapping()[level.value.upper()]
@@ -111,6 +113,11 @@ def set_up(
     )
     _take_over_standard_logging(sink, [structlog.stdlib.add_log_level, *shared], renderer, number)
     return sink
+
+
+def dropped_lines() -> int:
+    """Lines that this process lost, because nobody read them in time."""
+    return sum(sink.dropped for sink in _sinks)
 
 
 def address_key(master_key: bytes) -> bytes:

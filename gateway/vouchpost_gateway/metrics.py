@@ -37,6 +37,7 @@ class Metrics:
         self._lane_age = self._gauge("lane_oldest_due_seconds", "How long the oldest due item has waited", "lanes")
         self._memory = self._gauge("ledger_memory_bytes", "Memory that the ledger's Redis uses, and may use", "what")
         self._ready = self._gauge("ready", "1 while this process can keep its promises")
+        self._lines_dropped = self._gauge("log_lines_dropped", "Log lines lost because nobody read them in time")
         self._start_at_zero()
 
     def verdict(self, status: Status, reason: ReasonCode) -> None:
@@ -72,13 +73,10 @@ class Metrics:
         self._memory.labels("used").set(used_bytes)
         self._memory.labels("max").set(max_bytes)
 
-    def ready(self, *, is_ready: bool) -> None:
-        self._ready.set(is_ready)
-
-    def count_dropped_lines(self, dropped: Callable[[], int]) -> None:
-        """Exports the log sink's own count."""
-        lines = self._gauge("log_lines_dropped", "Log lines lost because nobody read them in time")
-        lines.set_function(lambda: float(dropped()))
+    def follow(self, *, is_ready: Callable[[], bool], dropped_lines: Callable[[], int]) -> None:
+        """Asks these at every scrape."""
+        self._ready.set_function(lambda: float(is_ready()))
+        self._lines_dropped.set_function(lambda: float(dropped_lines()))
 
     @contextmanager
     def served(self, *, host: str, port: int) -> Iterator[int]:

@@ -9,8 +9,7 @@ from contextlib import AsyncExitStack, suppress
 
 from arq.connections import ArqRedis
 
-from vouchpost_gateway.api.app import create_app
-from vouchpost_gateway.api.server import build_server
+from vouchpost_gateway import logs
 from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.lane import Lane, LaneKind
 from vouchpost_gateway.ledger import keys
@@ -32,6 +31,10 @@ _OPEN_FILES = 65_536
 
 async def serve_api(settings: Settings) -> None:
     """The API, until it is told to stop."""
+    # Only here: building the API's schemas is half of a process's start, and a worker needs none of them.
+    from vouchpost_gateway.api.app import create_app  # noqa: PLC0415
+    from vouchpost_gateway.api.server import build_server  # noqa: PLC0415
+
     _raise_open_files()
     async with AsyncExitStack() as stack:
         gateway = await stack.enter_async_context(opened(settings, reply_limit_s=1.0))
@@ -173,6 +176,7 @@ def _raise_open_files() -> None:
 
 def _serve_metrics(stack: AsyncExitStack, gateway: Gateway) -> None:
     settings = gateway.settings
+    gateway.metrics.follow(is_ready=lambda: gateway.watch.readiness().ready, dropped_lines=logs.dropped_lines)
     if settings.metrics_port:
         stack.enter_context(gateway.metrics.served(host=settings.metrics_host, port=settings.metrics_port))
 

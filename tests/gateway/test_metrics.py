@@ -72,24 +72,25 @@ def test_requests_are_counted_by_route_and_status_class(scrape: Scrape) -> None:
     assert scrape.value("vouchpost_http_request_seconds_count") == 1
 
 
-def test_lanes_memory_and_readiness_are_as_last_seen(scrape: Scrape) -> None:
+def test_lanes_and_memory_are_as_last_seen(scrape: Scrape) -> None:
     scrape.metrics.lanes(LaneKind.DELIVERIES, items=7, oldest_due_s=1.5)
     scrape.metrics.ledger_memory(used_bytes=10, max_bytes=100)
-    scrape.metrics.ready(is_ready=True)
     scrape.metrics.dead_letter(LaneKind.DELIVERIES)
 
     assert scrape.value("vouchpost_lane_items", lanes="deliveries") == 7
     assert scrape.value("vouchpost_lane_oldest_due_seconds", lanes="deliveries") == 1.5
     assert scrape.value("vouchpost_ledger_memory_bytes", what="used") == 10
-    assert scrape.value("vouchpost_ready") == 1
     assert scrape.value("vouchpost_dead_letters_total", of="deliveries") == 1
 
 
-def test_dropped_log_lines_are_read_from_the_sink(scrape: Scrape) -> None:
-    dropped = [3]
-    scrape.metrics.count_dropped_lines(lambda: dropped[0])
+def test_readiness_and_dropped_lines_are_asked_at_every_scrape(scrape: Scrape) -> None:
+    now = {"ready": True, "dropped": 0}
+    scrape.metrics.follow(is_ready=lambda: bool(now["ready"]), dropped_lines=lambda: now["dropped"])
+    assert (scrape.value("vouchpost_ready"), scrape.value("vouchpost_log_lines_dropped")) == (1, 0)
 
-    assert scrape.value("vouchpost_log_lines_dropped") == 3
+    now.update(ready=False, dropped=3)
+
+    assert (scrape.value("vouchpost_ready"), scrape.value("vouchpost_log_lines_dropped")) == (0, 3)
 
 
 def test_two_processes_of_metrics_do_not_share_a_registry() -> None:

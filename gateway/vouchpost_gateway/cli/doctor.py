@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,10 +64,16 @@ async def examine(settings: Settings) -> list[Line]:
     return [
         *_settings_lines(settings),
         *await _ledger_lines(settings),
-        open_files_line(resource.getrlimit(resource.RLIMIT_NOFILE)[0]),
+        open_files_line(_open_files()),
         *_disk_lines(settings),
         await _dns_line(settings),
     ]
+
+
+def _open_files() -> int:
+    """The hard limit: every process raises its own up to that."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
 def _settings_lines(settings: Settings) -> list[Line]:

@@ -24,6 +24,8 @@ from vouchpost_gateway.wiring import Gateway, now_ms, opened
 
 TENANT = "default"
 
+_WORTH_A_WARNING = frozenset({"child.ended", "child.killed"})
+
 _BANNER = """
 Vouchpost is up at {url}
   its data is in {path}{redis}
@@ -58,7 +60,11 @@ async def _run(machine: Machine, home: Home) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     log: Any = structlog.get_logger()
-    async with Supervisor(machine.stages, tell=log.info, until=told) as supervisor:
+
+    def tell(event: str, /, **fields: Any) -> None:
+        (log.warning if event in _WORTH_A_WARNING else log.info)(event, **fields)
+
+    async with Supervisor(machine.stages, tell=tell, until=told) as supervisor:
         if not told.is_set():
             async with opened(machine.settings) as gateway:
                 key = await test_key(gateway, home)

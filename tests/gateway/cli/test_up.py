@@ -108,9 +108,12 @@ def test_up_keeps_its_data_and_its_promises_through_kills(tmp_path: Path) -> Non
     with running(tmp_path / "data") as up:
         assert up.key == key
         assert up.get(f"/v1/verifications/{accepted['id']}") == verdict
-        api = up.pids()["api"]
-        os.kill(api, signal.SIGKILL)
-        assert eventually(lambda: up.pids()["api"] != api and is_ready(up.url))
+        before = up.pids()
+        for name in ("redis", "api"):
+            os.kill(before[name], signal.SIGKILL)
+        assert eventually(lambda: all(up.pids()[name] != before[name] for name in ("redis", "api")))
+        assert eventually(lambda: is_ready(up.url))
+        assert up.get(f"/v1/verifications/{accepted['id']}") == verdict
 
         last = up.pids()
         up.process.send_signal(signal.SIGINT)
