@@ -11,9 +11,9 @@ from arq.connections import ArqRedis
 
 from vouchpost_gateway import logs
 from vouchpost_gateway.domain.errors import LedgerUnavailable
-from vouchpost_gateway.domain.lane import Lane, LaneKind
+from vouchpost_gateway.domain.lane import Lane, LaneKind, Ring
 from vouchpost_gateway.ledger import keys
-from vouchpost_gateway.ledger.bells import Queue
+from vouchpost_gateway.ledger.bells import Queue, queue_of
 from vouchpost_gateway.ledger.listening import Listener, Wakes
 from vouchpost_gateway.pipeline.attempt import SLOW_AFTER_S
 from vouchpost_gateway.pipeline.drain import Drain, Pace, Room, Work
@@ -25,6 +25,7 @@ from vouchpost_gateway.worker import BellWorker, DrainLane, arq_pool, make_worke
 
 _ARQ_CONNECTIONS = 64
 _BATCH = 16
+_ANSWERED_HERE = 64
 _MEASURE_S = 5.0
 _OPEN_FILES = 65_536
 
@@ -72,17 +73,20 @@ async def serve_worker(settings: Settings, role: str) -> None:
             await owned(stack, _measure_lanes(gateway))
         _serve_metrics(stack, gateway)
         room = Room(ROOM, lingering=settings.deliver_slots // 2)
-        workers = await _workers(stack, gateway, wakes, room, role)
+        drains = await _drains(stack, gateway, wakes, room, role)
+        gateway.bells.answer_here = _AnswerHere(drains)
+        pool = arq_pool(settings.ring_url.get_secret_value(), connections=_ARQ_CONNECTIONS)
+        stack.push_async_callback(pool.aclose)
+        workers = _workers(pool, settings, drains)
         gc.freeze()
         await _run_workers(settings, workers, room)
 
 
-async def _workers(
+async def _drains(
     stack: AsyncExitStack, gateway: Gateway, wakes: Wakes, room: Room, role: str
-) -> dict[Queue, BellWorker]:
+) -> dict[Queue, DrainLane]:
+    """What this role does with a lane, by the queue that its bells ring in."""
     settings = gateway.settings
-    pool = arq_pool(settings.ring_url.get_secret_value(), connections=_ARQ_CONNECTIONS)
-    stack.push_async_callback(pool.aclose)
 
     def drain(work: Work, *, slow_after_s: float | None = None, batch: int = _BATCH) -> Drain:
         pace = _pace(settings, slow_after_s=slow_after_s, batch=batch)
@@ -96,7 +100,7 @@ async def _workers(
             of_kind = recover if lane.kind is LaneKind.RECOVERIES else verify
             await of_kind(lane, generation, slow=False)
 
-        return {Queue.VERIFY: _worker(pool, Queue.VERIFY, drain_verifications, settings, settings.verify_slots)}
+        return {Queue.VERIFY: drain_verifications}
 
     deliver = drain(await stack.enter_async_context(deliver_work(gateway)), slow_after_s=SLOW_AFTER_S)
 
@@ -106,14 +110,39 @@ async def _workers(
     async def drain_slow(lane: Lane, generation: int) -> None:
         await deliver(lane, generation, slow=True)
 
+    return {Queue.DELIVER: drain_fast, Queue.SLOW: drain_slow}
+
+
+def _workers(pool: ArqRedis, settings: Settings, drains: dict[Queue, DrainLane]) -> dict[Queue, BellWorker]:
+    slots = {
+        Queue.VERIFY: settings.verify_slots,
+        Queue.DELIVER: settings.deliver_slots,
+        Queue.SLOW: settings.slow_slots,
+    }
     return {
-        Queue.DELIVER: _worker(pool, Queue.DELIVER, drain_fast, settings, settings.deliver_slots),
-        Queue.SLOW: _worker(pool, Queue.SLOW, drain_slow, settings, settings.slow_slots),
+        queue: make_worker(pool, queue, drain, slots=slots[queue], job_timeout_s=settings.job_timeout_s)
+        for queue, drain in drains.items()
     }
 
 
-def _worker(pool: ArqRedis, queue: Queue, drain: DrainLane, settings: Settings, slots: int) -> BellWorker:
-    return make_worker(pool, queue, drain, slots=slots, job_timeout_s=settings.job_timeout_s)
+class _AnswerHere:
+    """Drains lanes without arq, for the time that its Redis has no memory for a bell: draining is what frees some."""
+
+    def __init__(self, drains: dict[Queue, DrainLane]) -> None:
+        self._drains = drains
+        self._running: set[asyncio.Task[None]] = set()
+
+    def __call__(self, ring: Ring) -> None:
+        drain = self._drains.get(queue_of(ring))
+        if drain is None or len(self._running) >= _ANSWERED_HERE:
+            return  # the next sweep, here or elsewhere, rings again
+        task = asyncio.get_running_loop().create_task(_drained(drain, ring))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+
+async def _drained(drain: DrainLane, ring: Ring) -> None:
+    await drain(Lane.parse(ring.lane_id), ring.generation)
 
 
 async def _run_workers(settings: Settings, workers: dict[Queue, BellWorker], room: Room) -> None:

@@ -52,6 +52,7 @@ from vouchpost_gateway.transport.names import SystemNames
 from vouchpost_gateway.transport.sender import Sender
 
 _SLOW_PER_WORLD = 64
+_STRETCH = 8
 _JANITOR_INTERVAL_S = 300.0
 ROOM = 2000
 
@@ -245,7 +246,11 @@ async def verify_work(gateway: Gateway) -> AsyncIterator[Verify]:
             checks,
             Commit(gateway.verifications, gateway.subscriptions, rules, gateway.bells.ring, gateway.report),
             CheckRules(settings.checks_max, settings.checks_window_s, settings.check_timeout_s),
-            LaneLimits(lease_ms=round(settings.verify_lease_s * 1000), lane_cap=4 * settings.verify_in_flight),
+            LaneLimits(
+                lease_ms=round(settings.verify_lease_s * 1000),
+                lane_cap=settings.verify_in_flight,
+                stretch=_STRETCH * settings.verify_in_flight,
+            ),
             gateway.report,
             random.random,
         )

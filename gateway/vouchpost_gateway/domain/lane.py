@@ -136,10 +136,14 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class LaneLimits:
-    """How much of a lane may be in flight, for how long, and how much of all the lanes of its world."""
+    """How much of a lane may be in flight, for how long, and how much of all the lanes of its world.
+
+    Items that take long, which wait for others rather than for us, may stretch the lane's cap by as many as `stretch`.
+    """
 
     lease_ms: int
     lane_cap: int
+    stretch: int = 0
     world_fast_cap: int = 0
     world_slow_cap: int = 0
 

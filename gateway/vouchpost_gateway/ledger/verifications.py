@@ -19,7 +19,7 @@ from vouchpost_gateway.domain.verification import (
 )
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.ledger import keys
-from vouchpost_gateway.ledger.connection import Argument
+from vouchpost_gateway.ledger.connection import Argument, LedgerRefused
 from vouchpost_gateway.ledger.lanes import BellLimits, one_ring, rings
 from vouchpost_gateway.ledger.record import (
     HEAD,
@@ -126,7 +126,12 @@ class VerificationRecords:
     ) -> tuple[str, str | int]:
         """Who answers for this address: ("mine", ""), ("busy", ms until the mark ends) or ("known", stem)."""
         entry = await self._cache_entry(world, normalised, question.depth, policy)
-        answer, detail = await self.store.run(_LOOK, [entry], [stem, lease_ms])
+        try:
+            answer, detail = await self.store.run(_LOOK, [entry], [stem, lease_ms])
+        except LedgerRefused as error:
+            if error.code != "OOM":
+                raise
+            return "mine", ""  # without room for the mark, checking twice beats not checking
         if answer == b"busy":
             return "busy", int(detail)
         return answer.decode(), detail.decode()

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vouchpost_gateway.domain.delivery import Attempt, DeliveryProgress, DeliveryState, Outcome
+from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.event import Event, with_address
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, time_ms
 from vouchpost_gateway.domain.lane import Claim, Lane, LaneLimits, LaneNews, Settlement, SettlementKind, Turn
@@ -88,12 +89,17 @@ class Deliver:
         subscription = await self.subscriptions.find(lane.world, lane.number)
         own = subscription.max_in_flight if subscription else None
         rules = self.rules
-        return LaneLimits(rules.lease_ms, min(own or rules.max_in_flight, 64), rules.world_in_flight, rules.world_slow)
+        return LaneLimits(
+            lease_ms=rules.lease_ms,
+            lane_cap=own or rules.max_in_flight,
+            world_fast_cap=rules.world_in_flight,
+            world_slow_cap=rules.world_slow,
+        )
 
     async def heard(self, lane: Lane, turn: Turn) -> None:
         """Disables a subscription that has only failed for days."""
         if should_disable(failing_since_ms=turn.failing_since_ms, failures=turn.failures, now_ms=turn.now_ms):
-            await self.subscriptions.disable(lane.world, lane.number, DisabledReason.FAILING, now_ms=turn.now_ms)
+            await self._disable(lane, DisabledReason.FAILING, turn.now_ms)
 
     async def __call__(self, lane: Lane, claim: Claim, turn: Turn) -> Done:
         """Makes one attempt of the claimed delivery."""
@@ -120,8 +126,15 @@ class Deliver:
             age_ms=now_ms - time_ms(ref.event.stem),
         )
         if settled.outcome is Outcome.GONE:
-            await self.subscriptions.disable(lane.world, lane.number, DisabledReason.GONE, now_ms=now_ms)
+            await self._disable(lane, DisabledReason.GONE, now_ms)
         return Done(settled.settlement, settled.news)
+
+    async def _disable(self, lane: Lane, reason: DisabledReason, now_ms: int) -> None:
+        """A ledger that does not answer now must not cost the outcome of an attempt; the next one disables."""
+        try:
+            await self.subscriptions.disable(lane.world, lane.number, reason, now_ms=now_ms)
+        except LedgerUnavailable as error:
+            self.report.failed("disable", lane.id, error)
 
     async def _send(self, world: World, subscription: Subscription, event: Event, turn: Turn, claim: Claim) -> Answer:
         if claim.claims > _MAX_CLAIMS:

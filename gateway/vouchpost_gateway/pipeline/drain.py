@@ -7,7 +7,7 @@ is done, without the lane.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from vouchpost_gateway.domain.errors import LedgerUnavailable
@@ -20,9 +20,13 @@ from vouchpost_gateway.domain.lane import (
     NextStep,
     Ring,
     Settlement,
+    SettlementKind,
     Turn,
 )
 from vouchpost_gateway.pipeline.report import Report
+
+_LONG_S = 0.5
+_AGAIN_MS = 1000
 
 
 class Lanes(Protocol):
@@ -156,13 +160,14 @@ class _Slice:
         """Settles what has ended and claims as much as there is room for."""
         room = self._drain.room
         want = 0 if step is NextStep.END else max(0, min(self._drain.pace.batch, room.free))
+        limits = self._stretched()
         ended, self._ended = self._ended, []
         self._woken.clear()
         turn = await self._patiently(
             lambda: self._drain.lanes.turn(
                 self._lane,
                 self._generation,
-                limits=self._limits,
+                limits=limits,
                 want=want,
                 settlements=_settlements(ended),
                 news=self._news(ended, step),
@@ -175,6 +180,14 @@ class _Slice:
             self._start(claim, turn)
         await self._drain.work.heard(self._lane, turn)
         return turn
+
+    def _stretched(self) -> LaneLimits:
+        """The limits, with room for as many more items as are waiting for a slow peer."""
+        if not self._limits.stretch:
+            return self._limits
+        before = self._clock() - _LONG_S
+        long = sum(started < before for started in self._running.values())
+        return replace(self._limits, lane_cap=self._limits.lane_cap + min(long, self._limits.stretch))
 
     def _news(self, ended: list[Done], step: NextStep) -> LaneNews:
         news = _together(ended)
@@ -201,6 +214,8 @@ class _Slice:
         """Works on one item. Whatever goes wrong, the item is still ours until its lease ends, and then due again."""
         try:
             done = await self._drain.work(self._lane, claim, turn)
+        except LedgerUnavailable:
+            done = Done(_later(claim))
         except Exception as error:  # noqa: BLE001  one item's trouble must not stop the lane
             self._drain.report.failed("work", f"{self._lane.id}:{claim.item}", error)
             return
@@ -291,6 +306,18 @@ class _Slice:
                     raise
                 await asyncio.sleep(delay)
                 delay = min(delay * 2, 1.0)
+
+
+def _later(claim: Claim) -> Settlement:
+    """Back in line as it came: the ledger did not answer, which is no fault of the item."""
+    return Settlement(
+        SettlementKind.LATER,
+        claim.item,
+        claim.token,
+        delay_ms=_AGAIN_MS,
+        progress=claim.progress,
+        bookmark=claim.bookmark,
+    )
 
 
 def _settlements(ended: list[Done]) -> list[Settlement]:

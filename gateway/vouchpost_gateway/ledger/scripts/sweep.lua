@@ -6,6 +6,8 @@
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local rings = {}
+-- The first write takes away, so that sweeping still works when Redis is at its memory limit.
+redis.call('ZREM', KEYS[1], '')
 for _, lane in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[1])) do
   local text = redis.call('HGET', KEYS[2], lane) or '0 0 0'
   local generation, rung_until, slow = string.match(text, '^(%d+) (%d+) (%d)$')
