@@ -5,9 +5,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 
+MAX_LABEL_CHARACTERS = 100
 # Control characters (C0, DEL, C1) and the line and paragraph separators: nothing that could break a line.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _INSTANT = re.compile(r"(\d{4})-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
@@ -52,5 +53,11 @@ def instant_ms(text: str) -> int:
     return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
 
 
+def _whole(value: object) -> object:
+    """JSON has one kind of number: 4.0 is as whole as 4 (JSON Schema 2020-12, section 6.1.1)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_whole)]
 Instant = Annotated[str, AfterValidator(_milliseconds)]
-Label = Annotated[str, AfterValidator(printable(low=1, high=100))]
+Label = Annotated[str, AfterValidator(printable(low=1, high=MAX_LABEL_CHARACTERS))]

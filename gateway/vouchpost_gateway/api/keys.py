@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field
 
 from vouchpost_gateway.api.answer import NO_CONTENT, Answer, json_answer
 from vouchpost_gateway.api.call import Call
-from vouchpost_gateway.api.fields import Instant, instant_ms, printable, refuse
+from vouchpost_gateway.api.fields import MAX_LABEL_CHARACTERS, Instant, instant_ms, printable, refuse
 from vouchpost_gateway.api.operation import LIST_PARAMETERS, Body, Operation, reads, writes
 from vouchpost_gateway.domain.access import ApiKey
 from vouchpost_gateway.domain.errors import InvalidField, NotFound
@@ -36,7 +36,7 @@ class NewKeyBody(Body):
     """What POST /v1/keys takes. A partner's key has the scope subscriptions:own and no other, and no other key has."""
 
     scopes: Annotated[list[Annotated[Scope, Field(strict=False)]], Field(min_length=1), AfterValidator(_once_each)]
-    label: Annotated[str, AfterValidator(printable(low=0, high=100))] = ""
+    label: Annotated[str, AfterValidator(printable(low=0, high=MAX_LABEL_CHARACTERS))] = ""
     partner_id: Annotated[str, AfterValidator(_partner)] | None = None
     expires_at: Instant | None = None
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from vouchpost_gateway.api.fields import Instant, printable, refuse
+from vouchpost_gateway.api.fields import Instant, WholeNumber, printable, refuse
 from vouchpost_gateway.api.operation import Body
 from vouchpost_gateway.domain.errors import InvalidField
 from vouchpost_gateway.domain.event import EventType
@@ -35,7 +35,7 @@ def _secret(text: str) -> str:
 Description = Annotated[str, AfterValidator(printable(low=0, high=256))]
 EventTypes = Annotated[list[Annotated[EventType, Field(strict=False)]], AfterValidator(_once_each)]
 Schedule = Annotated[list[Annotated[float, Field(ge=0, le=MAX_DELAY_S)]], Field(min_length=1, max_length=MAX_ATTEMPTS)]
-InFlight = Annotated[int, Field(ge=1, le=1000)]
+InFlight = Annotated[WholeNumber, Field(ge=1, le=1000)]
 Include = Annotated[list[Literal["address"]], Field(max_length=1)]
 Secret = Annotated[str, AfterValidator(_secret)]
 
@@ -114,7 +114,7 @@ class RotationBody(Body):
     """What POST …/rotate-secret takes: a secret of one's own, and how long the present one goes on signing."""
 
     secret: Secret | None = None
-    overlap_s: Annotated[int, Field(ge=0, le=MAX_OVERLAP_S)] | None = None
+    overlap_s: Annotated[WholeNumber, Field(ge=0, le=MAX_OVERLAP_S)] | None = None
 
 
 class RecoveryBody(Body):
