@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from vouchpost_gateway.domain.delivery import DeliveryState
 from vouchpost_gateway.domain.ids import EventRef, encode
 from vouchpost_gateway.domain.lane import (
     BellState,
@@ -83,7 +84,7 @@ class Lanes:
             len(settlements),
         ]
         for s, p in zip(settlements, packed, strict=True):
-            arguments += (s.kind.value, s.item, s.token, s.delay_ms, p.state, p.section, p.dead_id)
+            arguments += (p.kind, s.item, s.token, s.delay_ms, p.state, p.section, p.dead_id)
         return _turn(lane, await self.store.run(_TURN, [*keys.lane(lane), dead, *records], arguments))
 
     async def sweep(self, partition: int, *, limit: int = 200) -> list[Ring]:
@@ -127,6 +128,7 @@ class Lanes:
 class _Packed:
     """What the script is told of a settlement, as opaque bytes."""
 
+    kind: str
     state: bytes = b""
     section: bytes = b""
     stem: str = ""
@@ -134,18 +136,21 @@ class _Packed:
 
 
 def _pack(lane: Lane, settlement: Settlement) -> _Packed:
+    kind = settlement.kind.value
     if lane.kind is LaneKind.RECOVERIES:
-        return _Packed(state=settlement.bookmark)
+        return _Packed(kind, state=settlement.bookmark)
     if lane.kind is LaneKind.VERIFICATIONS:
         section = pack_run(settlement.run) if settlement.run else b""
-        return _Packed(section=section, stem=settlement.item)
+        return _Packed(kind, section=section, stem=settlement.item)
     if settlement.progress is None:
-        return _Packed()
+        return _Packed(kind)
     if settlement.kind is SettlementKind.LATER:
-        return _Packed(state=pack_delivery_state(settlement.progress))
+        return _Packed(kind, state=pack_delivery_state(settlement.progress))
+    if settlement.progress.state is DeliveryState.DELIVERED:
+        kind = "delivered"  # accepted from any token, unlike what merely ends here
     event = EventRef.from_item(settlement.item)
     section = pack_delivery(event.revision, lane.number, settlement.progress)
-    return _Packed(section=section, stem=event.stem, dead_id=settlement.item + encode(lane.number, 4))
+    return _Packed(kind, section=section, stem=event.stem, dead_id=settlement.item + encode(lane.number, 4))
 
 
 def rings(reply: Reply) -> list[Ring]:

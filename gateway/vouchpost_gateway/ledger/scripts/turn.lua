@@ -6,7 +6,7 @@
 -- ARGV: lane id, generation (0: settle only), want, lease ms, ring ms, wake channel, then
 --       what next ('hold' | 'end'), linger ms, cap of the lane, cap of the tenant's fast lanes, of its slow ones,
 --       delivered count, failed count, slow ('' | '0' | '1'), throttle ms (0: none), slowdowns ('' or a number),
---       number of settlements, then for each: kind, item, token, delay ms, state, section, dead letter id
+--       number of settlements, then for each: kind ('delivered' | 'done' | 'later' | 'dead'), item, token, delay ms, state, section, dead letter id
 -- Answers {seconds, microseconds, generation to ring or '', slow, next due ms or '', verdict on the bell,
 --          failing since ms or '', failures, {answer per settlement}, {item, token, claims, queue, state, …}}
 local lane = lane_at(1, ARGV[1])
@@ -53,9 +53,10 @@ for i = 1, settlements do
   position = position + 7
   local record = nil
   if section ~= '' then record, record_position = KEYS[record_position], record_position + 1 end
-  if kind == 'done' then
-    -- A frozen worker's success is still a success: any token ever given will do, as long as the item is here.
-    if forget(item) then
+  if kind == 'delivered' then
+    -- A frozen worker's success is still a success: any token ever given will do, as long as the item is here or was
+    -- given up meanwhile.
+    if forget(item) or redis.call('ZREM', dead_letters, dead_id) == 1 then
       append(record, section)
       answers[i] = 'ok'
     else
@@ -63,6 +64,10 @@ for i = 1, settlements do
     end
   elseif not holds(item, token) then
     answers[i] = 'stale'
+  elseif kind == 'done' then
+    forget(item)
+    append(record, section)
+    answers[i] = 'ok'
   elseif kind == 'dead' then
     forget(item)
     append(record, section)
