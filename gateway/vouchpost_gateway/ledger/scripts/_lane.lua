@@ -63,6 +63,23 @@ local function index(lane)
   return due
 end
 
+-- In flight, per class, for the whole world: what this lane counted last time is replaced by what it counts now. A lease
+-- that ended counts no more, or a worker that died would take its tenant's room with it.
+local function recount(lane, now, slow)
+  local before = redis.call('HGET', lane[META], 'counted')
+  if before then
+    local count, class = string.match(before, '^(%d+) (%d)$')
+    redis.call('HINCRBY', lane[COUNTERS], 'flight' .. class, -tonumber(count))
+  end
+  local count = redis.call('ZCOUNT', lane[FLIGHT], '(' .. string.format('%.0f', now), '+inf')
+  if count > 0 then
+    redis.call('HINCRBY', lane[COUNTERS], 'flight' .. slow, count)
+    redis.call('HSET', lane[META], 'counted', count .. ' ' .. slow)
+  elseif before then
+    redis.call('HDEL', lane[META], 'counted')
+  end
+end
+
 -- After adding work: decides whether to ring. Only idle -> rung rings; a drain that lingers is woken instead.
 -- Returns the generation to ring, or nil, and whether the lane is slow. Who takes work away, or moves it, calls `index` first.
 local function wake(lane, now, ring_ms, wake_channel)

@@ -17,7 +17,10 @@ local function forget(target, item)
   redis.call('HDEL', target[TOKEN], item)
   redis.call('HDEL', target[STATE], item)
   redis.call('ZREM', target[LATEST], item)
+  redis.call('HDEL', target[META], 'full')
 end
+
+local now = clock()
 
 forget(lane, stem)
 index(lane)
@@ -26,6 +29,10 @@ for i = 1, tonumber(ARGV[4]) do
   local target = lane_at(17 + (i - 1) * LANE_KEYS, ARGV[at])
   local count = tonumber(ARGV[at + 1])
   for j = 1, count do forget(target, ARGV[at + 1 + j]) end
+  if redis.call('HEXISTS', target[META], 'counted') == 1 then
+    local _, _, slow = bell_of(target)
+    recount(target, now, slow)
+  end
   index(target)
   at = at + 2 + count
 end

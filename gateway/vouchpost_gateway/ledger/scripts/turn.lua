@@ -105,22 +105,6 @@ if exists then
   if set_slow ~= '' then slow = set_slow end
 end
 
--- In flight, per class, for the whole world: what this lane counted last time is replaced by what it counts now.
-local function recount()
-  local before = redis.call('HGET', lane[META], 'counted')
-  if before then
-    local count, class = string.match(before, '^(%d+) (%d)$')
-    redis.call('HINCRBY', lane[COUNTERS], 'flight' .. class, -tonumber(count))
-  end
-  local count = redis.call('ZCARD', lane[FLIGHT])
-  if count > 0 then
-    redis.call('HINCRBY', lane[COUNTERS], 'flight' .. slow, count)
-    redis.call('HSET', lane[META], 'counted', count .. ' ' .. slow)
-  elseif before then
-    redis.call('HDEL', lane[META], 'counted')
-  end
-end
-
 -- The picks of the next `room` items: expired leases first, then by priority with a tenth left to the rest.
 local function due_items(room)
   local picks = {}
@@ -188,7 +172,7 @@ end
 
 local mine = generation > 0 and generation == current and exists
 if mine and want > 0 then
-  if fast_cap > 0 then recount() end
+  if fast_cap > 0 then recount(lane, now, slow) end
   local cap = lane_cap
   if fast_cap > 0 then cap = math.min(cap, number_of(redis.call('HGET', lane[META], 'window')) or 1) end
   if slow == '1' then cap = 1 end
@@ -213,7 +197,7 @@ if mine and want > 0 then
 elseif exists and settlements > 0 then
   redis.call('HDEL', lane[META], 'full')
 end
-if exists and fast_cap > 0 then recount() end
+if exists and fast_cap > 0 then recount(lane, now, slow) end
 
 local ring, bell = '', 'superseded'
 local due = exists and index(lane) or nil
