@@ -134,7 +134,9 @@ local function due_items(room)
     end
     if not found then break end
   end
-  if #lists[0] > 0 and #lists[1] + #lists[2] > 0 then redis.call('HSET', lane[META], 'turns', turns % MAX_SHARE) end
+  if math.max(#lists[0], #lists[1], #lists[2]) < #lists[0] + #lists[1] + #lists[2] then
+    redis.call('HSET', lane[META], 'turns', turns % MAX_SHARE)
+  end
   return picks
 end
 
