@@ -95,7 +95,14 @@ def _redis_child(plan: RedisPlan) -> Child:
     async def serves(pid: int) -> bool:
         return await asyncio.to_thread(plan.is_served_by, pid)
 
-    return Child("redis", plan.command, ready=serves, before_start=lambda: prepare(plan), quiet=True)
+    return Child(
+        "redis",
+        plan.command,
+        ready=serves,
+        before_start=lambda: prepare(plan),
+        quiet=True,
+        hint=f"{plan.log_file} says why",
+    )
 
 
 def _dns_child(address: HostPort, env: Mapping[str, str]) -> Child:

@@ -21,7 +21,7 @@ import redis
 from vouchpost_gateway.domain.errors import Misconfigured
 from vouchpost_gateway.embedded.data_directory import DataDirectory, write_private
 from vouchpost_gateway.embedded.server_binary import ServerBinary, find_server
-from vouchpost_gateway.embedded.tether import die_with_parent
+from vouchpost_gateway.embedded.tether import tethered
 
 HOST = "127.0.0.1"
 DEFAULT_MAXMEMORY_BYTES = 512 * 1024 * 1024
@@ -174,12 +174,11 @@ class EmbeddedRedis:
         """Starts the server on the same port and data, after it was killed or stopped, and waits until it serves."""
         prepare(self.plan)
         self._process = subprocess.Popen(  # noqa: S603  the binary was found by us
-            self.plan.command,
+            tethered(self.plan.command),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C in the terminal is for its owner, who stops it last
-            preexec_fn=die_with_parent(),  # noqa: PLW1509  it allocates nothing and takes no lock
         )
         try:
             self._wait_until_it_serves(limit_s)

@@ -14,11 +14,13 @@ from types import TracebackType
 from typing import IO, Any, Protocol, Self
 
 from vouchpost_gateway.domain.errors import VouchpostError
-from vouchpost_gateway.embedded.tether import die_with_parent
+from vouchpost_gateway.embedded.tether import EXIT_NOT_FOUND, tethered
 
 EXIT_MISCONFIGURED = 2
-"""A child that ends with this is not started again: it would end the same way."""
+"""A child that ends with this, or whose command does not exist, is not started again: it would end the same way."""
 
+_BEYOND_HELP = frozenset({EXIT_MISCONFIGURED, EXIT_NOT_FOUND})
+_LIVES_BEFORE_READY = 5
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 _STEADY_AFTER_S = 10.0
@@ -39,7 +41,10 @@ class Tell(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process to keep running. `ready` is asked with its pid until it answers True; None is ready at once."""
+    """A process to keep running. `ready` is asked with its pid until it answers True; None is ready at once.
+
+    `hint` says where to look when it cannot be kept running.
+    """
 
     name: str
     command: Sequence[str]
@@ -49,6 +54,7 @@ class Child:
     start_limit_s: float = 60.0
     stop_grace_s: float = 10.0
     quiet: bool = False
+    hint: str = ""
     log: Path | None = None
     """Where its output is appended, of both kinds; None leaves it where ours goes."""
 
@@ -139,7 +145,9 @@ class _Keeper:
         self._tell = tell
         self._process: asyncio.subprocess.Process | None = None
         self._ready = asyncio.Event()
+        self._was_ready = False
         self._stopping = False
+        self._hint = f"; {child.hint}" if child.hint else ""
 
     @property
     def pid(self) -> int | None:
@@ -158,7 +166,7 @@ class _Keeper:
         if self.task in done:
             self.task.result()
         if not done:
-            raise ChildFailedError(f"{self.child.name} was not ready within {limit:g} s")
+            raise ChildFailedError(f"{self.child.name} was not ready within {limit:g} s{self._hint}")
 
     async def kill(self) -> None:
         process = self._process
@@ -189,13 +197,19 @@ class _Keeper:
             code = await self._run_once()
             if self._stopping:
                 return
-            if code == EXIT_MISCONFIGURED:
-                raise ChildFailedError(f"{self.child.name} cannot run with these settings")
+            self._give_up_on(code)
             lived = time.monotonic() - started
             pause = _FIRST_PAUSE_S if lived > _STEADY_AFTER_S else pause
             self._tell("child.ended", child=self.child.name, exit_code=code, again_in_s=pause)
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_S)
+
+    def _give_up_on(self, code: int) -> None:
+        """ChildFailedError when starting the child again would not help."""
+        if code in _BEYOND_HELP:
+            raise ChildFailedError(f"{self.child.name} cannot run with these settings{self._hint}")
+        if not self._was_ready and self.starts >= _LIVES_BEFORE_READY:
+            raise ChildFailedError(f"{self.child.name} ended {self.starts} times before it was ready{self._hint}")
 
     async def _run_once(self) -> int:
         """One life of the child, from start to end."""
@@ -219,18 +233,18 @@ class _Keeper:
         self, *, stdout: IO[bytes] | int | None, stderr: IO[bytes] | None
     ) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
-            *self.child.command,
+            *tethered(self.child.command),
             env=self.child.env,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=stdout,
             stderr=stderr,
             start_new_session=True,  # a Ctrl-C in the terminal is for the supervisor, who stops them in order
-            preexec_fn=die_with_parent(),
         )
 
     async def _probe(self, pid: int) -> None:
         while self.child.ready is not None and not await self.child.ready(pid):  # noqa: ASYNC110  it sends no event
             await asyncio.sleep(_PROBE_EVERY_S)
+        self._was_ready = True
         self._ready.set()
         self._tell("child.ready", child=self.child.name, pid=pid)
 

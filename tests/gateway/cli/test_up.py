@@ -93,6 +93,7 @@ def is_ready(url: str) -> bool:
         return False
 
 
+@pytest.mark.timeout(300)  # ten processes start
 @pytest.mark.skipif(sys.platform != "linux", reason="other kernels cannot tie a child to its parent")
 def test_up_keeps_its_data_and_its_promises_through_kills(tmp_path: Path) -> None:
     """A first verdict from the printed line; then everything is killed, started again, and stopped in good order."""

@@ -203,6 +203,31 @@ def test_a_child_that_is_misconfigured_ends_the_start_and_the_others(tmp_path: P
     asyncio.run(main())
 
 
+def test_a_child_that_always_ends_before_it_is_ready_ends_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vouchpost_gateway.embedded.supervisor._FIRST_PAUSE_S", 0.01)
+
+    async def never(_: int) -> bool:
+        return False
+
+    async def main() -> None:
+        failing = Child("failing", ["false"], ready=never, hint="its log says why")
+        with pytest.raises(ChildFailedError, match="failing ended 5 times before it was ready; its log says why"):
+            async with Supervisor([[failing]], tell=Told()):
+                pass
+
+    asyncio.run(main())
+
+
+def test_a_command_that_does_not_exist_is_not_tried_again() -> None:
+    async def main() -> None:
+        async with Supervisor([[Child("absent", ["/absent"])]], tell=Told()) as supervisor:
+            with pytest.raises(ChildFailedError, match="absent cannot run"):
+                await supervisor.run()
+            assert supervisor.starts("absent") == 1
+
+    asyncio.run(main())
+
+
 def test_a_child_that_is_never_ready_ends_the_start() -> None:
     async def never(_: int) -> bool:
         return False
