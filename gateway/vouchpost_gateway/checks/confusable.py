@@ -57,10 +57,10 @@ _TWINS: Final = MappingProxyType(
 
 def twin_of(display_domain: str) -> str | None:
     """The ASCII name that this one looks like; None when it is ASCII itself or looks like none."""
-    labels = [_twin_of_label(label) for label in display_domain.split(".")]
-    if display_domain.isascii() or None in labels:
+    if display_domain.isascii():
         return None
-    return ".".join(label for label in labels if label)
+    labels = [_twin_of_label(label) for label in display_domain.split(".")]
+    return None if None in labels else ".".join(label for label in labels if label)
 
 
 def _twin_of_label(label: str) -> str | None:

@@ -1,7 +1,8 @@
 """From findings to a verdict, as data: the first ruling whose code was found decides. Read it from the top."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from vouchpost_gateway.domain.verification import Finding, ReasonCode, Status
 
@@ -17,7 +18,7 @@ class Ruling:
     temporary: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     """Rulings in order of precedence, and what lowers the score of a good address without deciding anything."""
 
@@ -28,12 +29,17 @@ class Policy:
     def judge(self, findings: Iterable[Finding]) -> Ruling:
         """The deciding ruling, its score discounted. Pure: stored findings can be judged again under another policy."""
         codes = {finding.code for finding in findings}
-        ruling = next((ruling for ruling in self.rulings if ruling.code in codes), _UNTOLD)
+        ranks = [self._ranks[code] for code in codes if code in self._ranks]
+        ruling = self.rulings[min(ranks)] if ranks else _UNTOLD
         score = ruling.score
         for code, factor in self.discounts:
             if code in codes:
                 score *= factor
-        return Ruling(ruling.code, ruling.status, ruling.reason, round(score, 4), ruling.temporary)
+        return ruling if score == ruling.score else replace(ruling, score=round(score, 4))
+
+    @cached_property
+    def _ranks(self) -> dict[str, int]:
+        return {ruling.code: rank for rank, ruling in enumerate(self.rulings)}
 
 
 # No check said anything a policy knows: not told is not "no".
@@ -78,6 +84,7 @@ DEFAULT_POLICY = Policy(
         Ruling("accepts_unseen", Status.UNKNOWN, ReasonCode.NOT_PROBATIVE, 0.6),
         Ruling("outside_sandbox", Status.UNKNOWN, ReasonCode.CHECK_SKIPPED, 0.4),
         # Works, but not like a person's own mailbox.
+        Ruling("typo_suspected", Status.RISKY, ReasonCode.TYPO_SUSPECTED, 0.1),
         Ruling("disposable", Status.RISKY, ReasonCode.DISPOSABLE, 0.2),
         Ruling("role_account", Status.RISKY, ReasonCode.ROLE_ACCOUNT, 0.5),
         Ruling("mailbox_full", Status.RISKY, ReasonCode.MAILBOX_FULL, 0.3),

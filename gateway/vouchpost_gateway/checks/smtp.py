@@ -238,8 +238,8 @@ class _Lines(asyncio.Protocol):
         self._transport.abort()
 
     async def _line(self) -> str:
-        while (end := self.buffer.find(b"\n")) < 0:
-            if len(self.buffer) > _LONGEST_LINE:
+        while (end := self.buffer.find(b"\n", 0, _LONGEST_LINE)) < 0:
+            if len(self.buffer) >= _LONGEST_LINE:
                 raise DialogueEnded(Trouble.REPLY_TOO_LONG)
             if self._lost:
                 raise DialogueEnded(Trouble.DROPPED)

@@ -8,6 +8,7 @@ import asyncio
 import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Self
 
 from vouchpost_gateway.checks.confusable import twin_of
@@ -21,6 +22,7 @@ from vouchpost_gateway.checks.reserved import is_reserved, is_sandbox
 from vouchpost_gateway.checks.role import RoleNames, packaged_roles
 from vouchpost_gateway.checks.smtp import Manners
 from vouchpost_gateway.checks.syntax import Mailbox, Malformed, normalise
+from vouchpost_gateway.checks.typo import suggestion
 from vouchpost_gateway.domain.address import is_public
 from vouchpost_gateway.domain.verification import Depth, Finding, Flags, Question, Verdict
 from vouchpost_gateway.domain.world import Mode
@@ -28,6 +30,7 @@ from vouchpost_gateway.domain.world import Mode
 # For all the name servers are asked about one address.
 _TIME_LIMIT_S: Final = 10.0
 _HOSTS_TO_TRY: Final = 2
+_ADDRESSES_KEPT: Final = 65_536
 # RFC 5737 and RFC 3849, for documentation: where the hosts of the sandbox seem to live.
 _SANDBOX_HOSTS = (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32"))
 
@@ -57,8 +60,8 @@ class Verifier:
     ) -> None:
         self._resolvers = [live, sandbox] if sandbox else [live]
         self._worlds = {
-            Mode.LIVE: _World(live, is_public, sandbox=False),
-            Mode.TEST: _World(sandbox, lambda address: _in_sandbox(address) or is_public(address), sandbox=True),
+            Mode.LIVE: _World(live, lru_cache(_ADDRESSES_KEPT)(is_public), sandbox=False),
+            Mode.TEST: _World(sandbox, lru_cache(_ADDRESSES_KEPT)(_in_sandbox), sandbox=True),
         }
         self._mailbox = mailbox
         self._policy = policy
@@ -106,6 +109,8 @@ class Verifier:
         findings += self._local_findings(mailbox)
         if question.depth is not Depth.SYNTAX:
             findings += await self._remote_findings(mailbox, question.depth, world)
+        if not world.sandbox:
+            findings += _typo_findings(mailbox, findings)
         return self._verdict(findings, mailbox, _skipped(question.depth, findings))
 
     async def _remote_findings(self, mailbox: Mailbox, depth: Depth, world: _World) -> list[Finding]:
@@ -153,6 +158,16 @@ class Verifier:
             degraded=ruling.code == "egress_closed",
             retry_after_s=_retry_after_s(findings) if ruling.temporary else None,
         )
+
+
+def _typo_findings(mailbox: Mailbox, findings: Sequence[Finding]) -> list[Finding]:
+    codes = {finding.code for finding in findings}
+    takes_mail = True if "accepts_mail" in codes else False if codes & _TAKES_NO_MAIL else None
+    meant = suggestion(mailbox.domain, takes_mail=takes_mail)
+    return [Finding("typo", "typo_suspected", {"suggestion": meant})] if meant else []
+
+
+_TAKES_NO_MAIL = frozenset({"no_domain", "no_mx", "null_mx"})
 
 
 def _skipped(depth: Depth, findings: Sequence[Finding]) -> tuple[str, ...]:

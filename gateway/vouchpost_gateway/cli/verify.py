@@ -31,6 +31,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "free_provider": "a mailbox provider open to anybody",
         "role_account": "names a function, not a person",
         "idn_confusable": "a domain in another script that looks like a Latin one",
+        "typo_suspected": "nothing takes mail there, and a name that does is a slip away",
         "accepts_mail": "a mail host takes mail for the domain",
         "null_mx": "the domain says that it takes no mail (RFC 7505)",
         "no_mx": "no mail host that could be reached, and all answers were definite",

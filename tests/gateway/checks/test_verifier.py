@@ -176,3 +176,25 @@ def test_a_mail_host_on_a_private_network_is_never_connected_to() -> None:
 
 def _only_jane(address: str) -> str:
     return "250 2.1.5 Ok" if address.startswith("jane@") else "550 5.1.1 User unknown"
+
+
+def test_a_slip_is_suggested_where_nothing_takes_mail_and_the_reason_stays_what_was_found() -> None:
+    async def main() -> list[Verdict]:
+        async with name_server(zone("mailw.com. 60 IN MX 10 mx.mailw.com.\nmx.mailw.com. 60 IN A 1.1.1.1")) as dns:
+            verifier = Verifier.open(dns_servers=[dns.server])
+            addresses = ["jane@hotmial.com", "jane@mailw.com"]
+            verdicts = [await verifier.verify(Question(address, Depth.DOMAIN, Mode.LIVE)) for address in addresses]
+            await verifier.aclose()
+            return verdicts
+
+    gone, real = asyncio.run(main())
+
+    assert (gone.status, gone.reason_code) == (Status.INVALID, ReasonCode.NO_DOMAIN)
+    assert [finding.facts for finding in gone.findings if finding.check == "typo"] == [{"suggestion": "hotmail.com"}]
+    assert (real.status, [finding for finding in real.findings if finding.check == "typo"]) == (Status.VALID, [])
+
+
+def test_a_suffix_that_does_not_exist_is_a_slip_even_when_nobody_is_asked(ask: Ask) -> None:
+    (verdict,) = ask(["jane@gmail.cmo"], depth=Depth.SYNTAX, mode=Mode.LIVE)
+
+    assert (verdict.status, verdict.reason_code) == (Status.RISKY, ReasonCode.TYPO_SUSPECTED)
