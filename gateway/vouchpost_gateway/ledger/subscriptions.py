@@ -1,7 +1,9 @@
 """Subscriptions: one hash per world, with a revision that moves when any of them does."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 import msgpack
@@ -28,6 +30,9 @@ LATEST_CAP = 10_000
 
 MAX_PER_WORLD = 20_000
 
+RECENT_S = 0.25
+"""Within this time every worker heeds a change: a rotated secret, another URL, a subscription switched off."""
+
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionSet:
@@ -47,22 +52,34 @@ class SubscriptionRecords:
     store: Store
     tenants: Tenants
     bells: BellLimits = field(default_factory=BellLimits)
+    monotonic: Callable[[], float] = time.monotonic
     _sets: dict[World, SubscriptionSet] = field(default_factory=dict)
+    _read_at: dict[World, float] = field(default_factory=dict)
 
     async def cached(self, world: World) -> SubscriptionSet:
         """The set as last read: only for those who have its revision checked by the step they take."""
         return self._sets.get(world) or await self.fresh(world)
 
+    async def recent(self, world: World) -> SubscriptionSet:
+        """The set as it was at most `RECENT_S` ago: for attempts, which are too many to ask each time."""
+        known = self._sets.get(world)
+        if known is not None and self.monotonic() - self._read_at.get(world, -inf) < RECENT_S:
+            return known
+        return await self.fresh(world)
+
     async def fresh(self, world: World) -> SubscriptionSet:
         """The set as it is. The revision is read first, so a set is never newer than it says."""
+        asked_at = self.monotonic()
         revision = int(await self.store.call("HGET", keys.counters(world), "subscriptions") or 0)
         known = self._sets.get(world)
         if known is not None and known.revision == revision:
+            self._read_at[world] = asked_at
             return known
         seal = await self.tenants.seal(world)
         flat = await self.store.call("HGETALL", keys.subscriptions(world))
         found = (_unpack(seal, packed) for packed in flat[1::2])
         self._sets[world] = SubscriptionSet(revision, {subscription.number: subscription for subscription in found})
+        self._read_at[world] = asked_at
         return self._sets[world]
 
     def forget(self) -> None:

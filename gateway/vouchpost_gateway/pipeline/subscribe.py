@@ -26,7 +26,7 @@ class SubscriptionSet(Protocol):
 
 
 class SubscriptionRecords(Protocol):
-    async def cached(self, world: World) -> SubscriptionSet: ...
+    async def recent(self, world: World) -> SubscriptionSet: ...
 
     async def fresh(self, world: World) -> SubscriptionSet: ...
 
@@ -87,9 +87,12 @@ class Subscribe:
         return found
 
     async def find(self, world: World, number: int) -> Subscription | None:
-        """The subscription of this number as last read; read again when it is not known here."""
-        known = (await self.records.cached(world)).by_number.get(number)
-        return known or (await self.records.fresh(world)).by_number.get(number)
+        """The subscription of this number, as it was a moment ago; read anew when it is unknown or switched off.
+
+        A lane that is drained belongs to a subscription that is on: whoever sees it off has an old view.
+        """
+        known = (await self.records.recent(world)).by_number.get(number)
+        return known if known and known.enabled else (await self.records.fresh(world)).by_number.get(number)
 
     async def list(self, world: World, partner_id: str | None, *, after: str | None, limit: int) -> Page[Subscription]:
         """A page of the subscriptions that the caller sees, the newest first."""

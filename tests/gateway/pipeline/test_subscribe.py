@@ -1,0 +1,101 @@
+"""Subscriptions as two processes see them: one changes them for its callers, the other pushes to them."""
+
+import asyncio
+import base64
+import dataclasses
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+import redis
+
+from vouchpost_gateway.domain.subscription import NewSubscription, Subscription
+from vouchpost_gateway.domain.world import Mode, World
+from vouchpost_gateway.settings import Settings, load_settings
+from vouchpost_gateway.wiring import Gateway, now_ms, opened
+
+_HEEDED_WITHIN_S = 5  # a quarter of a second on a machine with time to spare
+
+Change = Callable[[Gateway, World, Subscription], Awaitable[object]]
+Heeded = Callable[[Subscription | None], bool]
+
+
+def new(*, enabled: bool = True) -> NewSubscription:
+    return NewSubscription(
+        url="https://old.example/",
+        event_types=frozenset(),
+        description="",
+        headers={},
+        schedule_s=None,
+        max_in_flight=None,
+        include_address=False,
+        enabled=enabled,
+        secret_key=None,
+    )
+
+
+async def rotate(api: Gateway, world: World, made: Subscription) -> object:
+    return await api.subscribe.rotate_secret(world, None, made.id, overlap_ms=1000, new_key=b"n" * 32)
+
+
+async def move(api: Gateway, world: World, made: Subscription) -> object:
+    return await api.subscribe.replace(world, None, dataclasses.replace(made, url="https://new.example/"))
+
+
+async def switch_off(api: Gateway, world: World, made: Subscription) -> object:
+    return await api.subscribe.replace(world, None, dataclasses.replace(made, enabled=False))
+
+
+async def delete(api: Gateway, world: World, made: Subscription) -> None:
+    await api.subscribe.delete(world, None, made.id)
+
+
+@pytest.fixture
+def settings(redis_url: str) -> Settings:
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    return load_settings(ledger_url=redis_url, master_keys=base64.b64encode(b"m" * 32).decode())
+
+
+async def in_two_processes(settings: Settings, change: Change, heeded: Heeded) -> bool:
+    async with opened(settings) as api, opened(settings) as worker:
+        world = (await api.tenants.create("acme", now_ms=now_ms())).world(Mode.TEST)
+        made = await api.subscribe.create(world, None, new())
+        assert await worker.subscribe.find(world, made.number) == made
+        await change(api, world, made)
+        until = time.monotonic() + _HEEDED_WITHIN_S
+        while time.monotonic() < until:
+            if heeded(await worker.subscribe.find(world, made.number)):
+                return True
+            await asyncio.sleep(0.02)
+        return False
+
+
+@pytest.mark.parametrize(
+    ("change", "heeded"),
+    [
+        pytest.param(rotate, lambda seen: len(seen.secrets) == 2, id="rotated"),
+        pytest.param(move, lambda seen: seen.url == "https://new.example/", id="moved"),
+        pytest.param(switch_off, lambda seen: not seen.enabled, id="switched off"),
+        pytest.param(delete, lambda seen: seen is None, id="deleted"),
+    ],
+)
+def test_a_change_is_heeded_by_the_other_process(settings: Settings, change: Change, heeded: Heeded) -> None:
+    assert asyncio.run(in_two_processes(settings, change, heeded))
+
+
+def test_what_was_switched_on_again_is_on_at_once(settings: Settings) -> None:
+    """A recovery that took it for switched off would end without a word."""
+
+    async def main() -> Subscription | None:
+        async with opened(settings) as api, opened(settings) as worker:
+            world = (await api.tenants.create("acme", now_ms=now_ms())).world(Mode.TEST)
+            made = await api.subscribe.create(world, None, new(enabled=False))
+            await worker.subscribe.find(world, made.number)
+            await api.subscribe.replace(world, None, dataclasses.replace(made, enabled=True))
+            return await worker.subscribe.find(world, made.number)
+
+    seen = asyncio.run(main())
+
+    assert seen is not None
+    assert seen.enabled
