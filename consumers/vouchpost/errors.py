@@ -17,6 +17,7 @@ VouchpostError
 │   ├── InFlightError                 another delivery of the same event is being applied right now
 │   ├── StoreUnavailableError
 │   └── HandlerError                  the handler raised; `__cause__` is what it raised
+├── InvalidAddressError           an address that is certainly wrong; the message is fit for who typed it
 └── ApiError                      the other direction: a call to the gateway failed
     ├── UnreachableError              no answer within the time limit
     ├── OverloadedError               "later", still after all retries
@@ -140,6 +141,12 @@ class HandlerError(ApplyError):
     """The handler of this event type failed; its transaction was rolled back."""
 
     reason = "handler_failed"
+
+
+class InvalidAddressError(VouchpostError):
+    """The email address does not seem to work. Please check it for typing mistakes, or use another one."""
+
+    reason = "invalid_address"
 
 
 class ApiError(VouchpostError):

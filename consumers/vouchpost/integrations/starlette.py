@@ -1,11 +1,17 @@
-"""Starlette and FastAPI: `Route("/webhooks/vouchpost", endpoint(receiver), methods=["POST"])`."""
+"""Starlette and FastAPI: `Route("/webhooks/vouchpost", endpoint(receiver), methods=["POST"])`.
+
+And routes that are gated on an address: `gated = await verified_email(gate)(request)`, or in FastAPI
+`gated: Annotated[Gated, Depends(verified_email(gate))]`.
+"""
 
 from collections.abc import Awaitable, Callable
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from vouchpost.errors import BodyTooLargeError
+from vouchpost.errors import BodyTooLargeError, InvalidAddressError
+from vouchpost.gate import Gate, Gated
 from vouchpost.receiver import BodyBuffer, Receiver
 
 
@@ -26,3 +32,27 @@ def endpoint(receiver: Receiver) -> Callable[[Request], Awaitable[Response]]:
         return Response(answer.body, answer.status, dict(answer.headers))
 
     return receive
+
+
+def verified_email(gate: Gate, *, field: str = "email") -> Callable[[Request], Awaitable[Gated]]:
+    """Gates a request on the address in this field of its JSON or form; a 422 for an address that is wrong."""
+
+    async def guard(request: Request) -> Gated:
+        try:
+            return await gate.check_async(await _field(request, field))
+        except InvalidAddressError as error:
+            raise HTTPException(422, str(error)) from error
+
+    return guard
+
+
+async def _field(request: Request, name: str) -> str:
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        value: object = (await request.form()).get(name)
+    else:
+        try:
+            content = await request.json()
+        except (ValueError, RecursionError) as error:
+            raise HTTPException(400, "The body is not JSON.") from error
+        value = content.get(name) if isinstance(content, dict) else None
+    return value if isinstance(value, str) else ""

@@ -1,17 +1,24 @@
 """Django, through its own test client, with CSRF protection and ATOMIC_REQUESTS switched on."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.consumers.django_project import empty_database
+from tests.consumers.gateways import FakeGateway
 from vouchpost import Message, Receiver, Router
+from vouchpost.gate import Gate
+from vouchpost.integrations.django.gate import validate_address, verified_email
 from vouchpost.integrations.django.store import DjangoStore
 from vouchpost.integrations.django.view import view
+from vouchpost.stores.sqlite_outbox import SqliteOutbox
 from vouchpost.testing import SECRET, EventFactory, SignedEvent
 
-from django.core.management import call_command  # isort: skip - after the project is set up
+from django import forms  # isort: skip - after the project is set up
+from django.core.management import call_command  # isort: skip
 from django.db import connection, connections  # isort: skip
+from django.http import HttpRequest, HttpResponse  # isort: skip
 from django.test import Client, override_settings  # isort: skip
 from django.urls import path  # isort: skip
 
@@ -84,3 +91,35 @@ def test_only_posts_are_answered(site: Site) -> None:
 
 def test_the_migrations_say_all_that_the_models_say() -> None:
     call_command("makemigrations", "vouchpost", check=True, dry_run=True, verbosity=0)
+
+
+def sign_up(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.verified_email.state)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        pytest.param({"data": {"email": "ann@example.com"}}, 200, id="form"),
+        pytest.param({"data": '{"email": "ann@example.com"}', "content_type": "application/json"}, 200, id="JSON"),
+        pytest.param({"data": {"email": "ann@"}}, 422, id="mistake"),
+        pytest.param({"data": "{", "content_type": "application/json"}, 422, id="no JSON"),
+        pytest.param({"data": "[]", "content_type": "application/json"}, 422, id="no object"),
+    ],
+)
+def test_a_view_is_gated_by_a_decorator(tmp_path: Path, sent: dict[str, Any], status: int) -> None:
+    gate = Gate(client=FakeGateway().client(), outbox=SqliteOutbox(tmp_path / "db"))
+
+    with override_settings(ROOT_URLCONF=(path("signup", verified_email(gate)(sign_up)),)):
+        answer = Client().post("/signup", **sent)
+
+    assert answer.status_code == status
+    assert answer.content == b"pending" if status == 200 else b"typing mistakes" in answer.content
+
+
+def test_a_form_field_is_validated_without_a_call() -> None:
+    class SignUp(forms.Form):
+        email = forms.CharField(validators=[validate_address])
+
+    assert SignUp({"email": "ann@example.com"}).is_valid()
+    assert "typing mistakes" in str(SignUp({"email": "ann@example,com"}).errors)

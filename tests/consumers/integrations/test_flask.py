@@ -1,14 +1,19 @@
 """Flask, through its own test client."""
 
 import io
+from pathlib import Path
+from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, g
 from flask.testing import FlaskClient
 
+from tests.consumers.gateways import FakeGateway
 from vouchpost import Receiver, Router
-from vouchpost.integrations.flask import view
+from vouchpost.gate import Gate
+from vouchpost.integrations.flask import verified_email, view
 from vouchpost.stores.memory import MemoryStore
+from vouchpost.stores.sqlite_outbox import SqliteOutbox
 from vouchpost.testing import SECRET, EventFactory
 
 
@@ -45,3 +50,28 @@ def test_a_body_over_the_limit_is_refused_whether_its_length_is_told_or_not(clie
     )
 
     assert (told.status_code, chunked.status_code) == (413, 413)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        pytest.param({"json": {"email": "ann@example.com"}}, 200, id="JSON"),
+        pytest.param({"data": {"email": "ann@example.com"}}, 200, id="form"),
+        pytest.param({"json": {"email": "ann@"}}, 422, id="mistake"),
+        pytest.param({"json": [1]}, 422, id="no object"),
+        pytest.param({"data": b"{", "content_type": "application/json"}, 400, id="no JSON"),
+    ],
+)
+def test_a_view_is_gated_by_a_decorator(tmp_path: Path, sent: dict[str, Any], status: int) -> None:
+    app = Flask(__name__)
+    gate = Gate(client=FakeGateway().client(), outbox=SqliteOutbox(tmp_path / "db"))
+
+    @app.post("/signup")
+    @verified_email(gate)
+    def signup() -> str:
+        return str(g.verified_email.state)
+
+    answer = app.test_client().post("/signup", **sent)
+
+    assert answer.status_code == status
+    assert answer.text == "pending" if status == 200 else b"spam" not in answer.data

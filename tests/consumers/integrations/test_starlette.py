@@ -2,17 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import httpx
+import pytest
+from fastapi import Depends, FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
 from tests.consumers.deliveries import NOW, SECRET, event, headers
-from vouchpost import Receiver, Router
-from vouchpost.integrations.starlette import endpoint
+from tests.consumers.gateways import FakeGateway
+from vouchpost import InvalidAddressError, Receiver, Router
+from vouchpost.gate import Gate, Gated
+from vouchpost.integrations.starlette import endpoint, verified_email
 from vouchpost.stores.memory import MemoryStore
+from vouchpost.stores.sqlite_outbox import SqliteOutbox
 
 
 def receiver() -> Receiver:
@@ -81,3 +87,43 @@ def test_a_client_that_leaves_in_the_middle_is_no_crash() -> None:
         return (await endpoint(receiver())(Request(scope, receive))).status_code
 
     assert asyncio.run(main()) == 400
+
+
+def gated_application(gateway: FakeGateway, folder: Path) -> FastAPI:
+    gate = Gate(async_client=gateway.async_client(), outbox=SqliteOutbox(folder / "db"))
+    app = FastAPI()
+    guard = verified_email(gate)
+
+    @app.post("/signup")
+    async def signup(gated: Annotated[Gated, Depends(guard)]) -> dict[str, str]:
+        return {"state": gated.state}
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "told"),
+    [
+        pytest.param({"json": {"email": "ann@example.com"}}, 200, {"state": "pending"}, id="good"),
+        pytest.param({"json": {"email": "ann@"}}, 422, {"detail": InvalidAddressError.__doc__}, id="mistake"),
+        pytest.param({"json": {"email": 7}}, 422, {"detail": InvalidAddressError.__doc__}, id="no text"),
+        pytest.param({"json": ["ann@example.com"]}, 422, {"detail": InvalidAddressError.__doc__}, id="no object"),
+        pytest.param(
+            {"content": b"{", "headers": {"content-type": "application/json"}},
+            400,
+            {"detail": "The body is not JSON."},
+            id="no JSON",
+        ),
+    ],
+)
+def test_a_fastapi_route_is_gated_by_a_dependency(
+    tmp_path: Path, sent: dict[str, Any], status: int, told: dict[str, str]
+) -> None:
+    async def main() -> httpx.Response:
+        transport = httpx.ASGITransport(gated_application(FakeGateway(), tmp_path))
+        async with httpx.AsyncClient(transport=transport, base_url="http://app") as client:
+            return await client.post("/signup", **sent)
+
+    answer = asyncio.run(main())
+
+    assert (answer.status_code, answer.json()) == (status, told)

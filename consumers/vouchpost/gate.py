@@ -1,0 +1,136 @@
+"""Lets a request through on the address it brings, and never holds it up because of us.
+
+An address that is certainly wrong is turned away with words for the person who typed it. Everything else goes through:
+verified where there was time, `pending` where the verdict will come as an event, `unverified` where the gateway could
+not be reached, and then the submission waits in the application's own database.
+"""
+
+import logging
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from vouchpost.address import is_plausible
+from vouchpost.breaker import Breaker
+from vouchpost.client import AsyncClient, Client
+from vouchpost.errors import ApiError, InvalidAddressError, RequestRefusedError
+from vouchpost.message import Status
+from vouchpost.outbox import Outbox, Submission
+from vouchpost.resources import Verification
+
+_log: Final = logging.getLogger("vouchpost")
+
+
+class State(StrEnum):
+    """What is known of the address of a request that went through."""
+
+    PENDING = "pending"
+    VALID = "valid"
+    RISKY = "risky"
+    UNKNOWN = "unknown"
+    UNVERIFIED = "unverified"
+
+
+@dataclass(frozen=True, slots=True)
+class Gated:
+    """An address that was let through. `verification` is None where the gateway has not taken it yet."""
+
+    email: str = field(repr=False)
+    state: State
+    verification: Verification | None = None
+
+
+class Gate:
+    """The rules of `Gate.check`, for both clients. `wait_s` 0 accepts now and verifies later; else it is a budget.
+
+    Give the client a short `total_s`: it is the longest that a gateway in trouble can hold a request up, and only until
+    the breaker opens.
+    """
+
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        client: Client | None = None,
+        async_client: AsyncClient | None = None,
+        wait_s: int = 0,
+        depth: str | None = None,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self._outbox = outbox
+        self._client = client
+        self._async_client = async_client
+        self._wait_s = wait_s
+        self._depth = depth
+        self._breaker = breaker or Breaker()
+
+    def check(self, email: str, *, subject_id: str | None = None) -> Gated:
+        """Lets through or raises InvalidAddressError; nothing else."""
+        assert self._client is not None, "this gate was made for AsyncClient: await check_async"
+        submission = self._submission(email, subject_id)
+        if not self._breaker.allows():
+            return self._later(submission)
+        verification: Verification | None = None
+        try:
+            verification = self._client.submit(
+                email, subject_id=subject_id, depth=self._depth, idempotency_key=submission.key
+            )
+            if self._wait_s:
+                verification = self._client.wait(verification.id, seconds=self._wait_s)
+        except ApiError as error:
+            return self._failed(submission, verification, error)
+        return self._passed(email, verification)
+
+    async def check_async(self, email: str, *, subject_id: str | None = None) -> Gated:
+        """`check`, awaited."""
+        import asyncio  # noqa: PLC0415 - a plain application never pays for it
+
+        assert self._async_client is not None, "this gate was made for Client: call check"
+        submission = self._submission(email, subject_id)
+        if not self._breaker.allows():
+            return await asyncio.to_thread(self._later, submission)
+        verification: Verification | None = None
+        try:
+            verification = await self._async_client.submit(
+                email, subject_id=subject_id, depth=self._depth, idempotency_key=submission.key
+            )
+            if self._wait_s:
+                verification = await self._async_client.wait(verification.id, seconds=self._wait_s)
+        except ApiError as error:
+            return await asyncio.to_thread(self._failed, submission, verification, error)
+        return self._passed(email, verification)
+
+    def later(self, handle: Any, email: str, *, subject_id: str | None = None) -> Gated:
+        """Verifies later, whatever happens: the submission is kept in the caller's own transaction, with the account.
+
+        Costs no round trip at all. A `Submitter` does the rest.
+        """
+        submission = self._submission(email, subject_id)
+        self._outbox.add(submission, handle=handle)
+        return Gated(email, State.UNVERIFIED)
+
+    def _submission(self, email: str, subject_id: str | None) -> Submission:
+        if not is_plausible(email):
+            raise InvalidAddressError
+        return Submission(email, subject_id=subject_id, depth=self._depth)
+
+    def _passed(self, email: str, verification: Verification) -> Gated:
+        self._breaker.succeeded()
+        if verification.status == Status.INVALID:
+            raise InvalidAddressError
+        known = verification.status in set(State)
+        return Gated(email, State(verification.status) if known else State.UNKNOWN, verification)
+
+    def _failed(self, submission: Submission, verification: Verification | None, error: ApiError) -> Gated:
+        """A submission that was taken is safe with the gateway; the others wait in the outbox."""
+        if isinstance(error, RequestRefusedError) and error.status == 422:
+            raise InvalidAddressError from error
+        _log.warning("gate.unverified %s", error.reason)
+        self._breaker.failed()
+        if verification is not None:
+            return Gated(submission.email, State.PENDING, verification)
+        return self._later(submission)
+
+    def _later(self, submission: Submission) -> Gated:
+        self._outbox.add(submission)
+        return Gated(submission.email, State.UNVERIFIED)

@@ -1,0 +1,137 @@
+"""Submissions that wait in the application's own database until the gateway has taken them. A restart loses none.
+
+A submission keeps its idempotency key, so that it may be sent twice: by two processes, or again after a crash.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+from uuid import uuid4
+
+from vouchpost.client import Client
+from vouchpost.errors import ApiError, RequestRefusedError, VouchpostError
+from vouchpost.resources import Verification
+
+_log: Final = logging.getLogger("vouchpost")
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An address to be verified, and for whom."""
+
+    email: str = field(repr=False)
+    subject_id: str | None = None
+    depth: str | None = None
+    priority: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    key: str = field(default_factory=lambda: uuid4().hex)
+
+    def details(self) -> dict[str, Any]:
+        """What is neither the key nor the address, ready for JSON."""
+        return {
+            "subject_id": self.subject_id,
+            "depth": self.depth,
+            "priority": self.priority,
+            "metadata": dict(self.metadata),
+        }
+
+
+class Outbox(Protocol):
+    """Where submissions wait."""
+
+    def add(self, submission: Submission, *, handle: Any = None) -> None:
+        """Keeps it; in the caller's own transaction where `handle` is given."""
+
+    def oldest(self, limit: int) -> Sequence[Submission]:
+        """Those that wait longest."""
+
+    def remove(self, key: str) -> None:
+        """It needs to wait no longer; gone already is as good."""
+
+
+class Submitter:
+    """Sends what waits in an outbox. `run_once` for a cron job or a test; `start` for a thread of its own.
+
+    `submitted` is told of each: store the verification's `sequence` beside the address there.
+    """
+
+    def __init__(
+        self,
+        *,
+        client: Client,
+        outbox: Outbox,
+        submitted: Callable[[Submission, Verification], None] = lambda *_: None,
+        every_s: float = 5,
+    ) -> None:
+        self._client = client
+        self._outbox = outbox
+        self._submitted = submitted
+        self._every_s = every_s
+        self._wake = threading.Event()
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+
+    def run_once(self, *, limit: int = 100) -> int:
+        """Sends the oldest ones and returns how many are done. It ends at the first that the gateway cannot take."""
+        taken = 0
+        for submission in self._outbox.oldest(limit):
+            if not self._send(submission):
+                break
+            taken += 1
+        return taken
+
+    def wake(self) -> None:
+        """There is something new in the outbox."""
+        self._wake.set()
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="vouchpost-submitter", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """What is left in the outbox is sent after the next start."""
+        self._stopped = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            try:
+                busy = self.run_once() > 0
+            except Exception as error:  # noqa: BLE001 - the application's database or callback; the next turn tries again
+                busy = False
+                _log.warning("outbox.failed %s", type(error).__name__)
+            if not busy:
+                self._wake.wait(self._every_s)
+                self._wake.clear()
+
+    def _send(self, submission: Submission) -> bool:
+        """Whether to go on. A submission that the gateway refuses for good is dropped, or it would block the rest."""
+        try:
+            verification = self._client.submit(
+                submission.email,
+                subject_id=submission.subject_id,
+                depth=submission.depth,
+                priority=submission.priority,
+                metadata=submission.metadata,
+                idempotency_key=submission.key,
+            )
+        except RequestRefusedError as error:
+            return self._refused(submission, error)
+        except ApiError as error:
+            _log.warning("outbox.waits %s", error.reason)
+            return False
+        self._submitted(submission, verification)
+        self._outbox.remove(submission.key)
+        return True
+
+    def _refused(self, submission: Submission, error: VouchpostError) -> bool:
+        status = error.status if isinstance(error, RequestRefusedError) else None
+        _log.error("outbox.refused status=%s key=%s", status, submission.key)
+        if status != 422:  # the API key, most likely: what waits is good and will be taken once that is mended
+            return False
+        self._outbox.remove(submission.key)
+        return True

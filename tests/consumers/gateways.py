@@ -1,0 +1,46 @@
+"""A gateway that answers from a list, behind a real client: up, down and back again."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from vouchpost.client import AsyncClient, Client
+
+KEY = "vp_test_00abc"
+
+
+@dataclass(slots=True)
+class FakeGateway:
+    """Takes submissions while `up`; `verdict` is what waiting finds. Repeats of an idempotency key are one."""
+
+    up: bool = True
+    refuse_with: int | None = None
+    verdict: str = "pending"
+    taken: dict[str, dict[str, Any]] = field(default_factory=dict)
+    calls: int = 0
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        self.calls += 1
+        if not self.up:
+            raise httpx.ConnectError("down")
+        if self.refuse_with:
+            return httpx.Response(self.refuse_with, json={"title": "refused"})
+        if request.method == "POST":
+            self.taken.setdefault(request.headers["idempotency-key"], json.loads(request.content))
+        return httpx.Response(202, json={"id": "vrf_1", "status": self._status(request), "sequence": 7})
+
+    def _status(self, request: httpx.Request) -> str:
+        return "pending" if request.method == "POST" else self.verdict
+
+    @property
+    def emails(self) -> Sequence[str]:
+        return [content["email"] for content in self.taken.values()]
+
+    def client(self) -> Client:
+        return Client(key=KEY, url="http://gateway", total_s=0.05, transport=httpx.MockTransport(self.answer))
+
+    def async_client(self) -> AsyncClient:
+        return AsyncClient(key=KEY, url="http://gateway", total_s=0.05, transport=httpx.MockTransport(self.answer))

@@ -1,0 +1,136 @@
+"""The gate, for both clients: wrong addresses stop here, everything else goes through whatever the gateway does."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.consumers.gateways import FakeGateway
+from vouchpost import InvalidAddressError
+from vouchpost.breaker import Breaker
+from vouchpost.gate import Gate, Gated, State
+from vouchpost.outbox import Submitter
+from vouchpost.stores.sqlite_outbox import SqliteOutbox
+
+
+class Bench:
+    def __init__(self, outbox: SqliteOutbox, *, awaited: bool) -> None:
+        self.gateway, self.outbox, self.awaited = FakeGateway(), outbox, awaited
+
+    def check(self, email: str, *, times: int = 1, **options: Any) -> list[Gated]:
+        if not self.awaited:
+            gate = Gate(client=self.gateway.client(), outbox=self.outbox, **options)
+            return [gate.check(email, subject_id="user_1") for _ in range(times)]
+
+        async def main() -> list[Gated]:
+            gate = Gate(async_client=self.gateway.async_client(), outbox=self.outbox, **options)
+            return [await gate.check_async(email, subject_id="user_1") for _ in range(times)]
+
+        return asyncio.run(main())
+
+    def waiting(self) -> list[str]:
+        return [submission.email for submission in self.outbox.oldest(100)]
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "awaited"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
+    return Bench(SqliteOutbox(tmp_path / "db"), awaited=request.param)
+
+
+def test_an_address_is_accepted_now_and_verified_later(bench: Bench) -> None:
+    (gated,) = bench.check("ann@example.com")
+
+    assert gated.state is State.PENDING
+    assert gated.verification is not None
+    assert (gated.verification.sequence, bench.gateway.emails) == (7, ["ann@example.com"])
+    assert bench.waiting() == []
+
+
+def test_a_typing_mistake_is_turned_away_without_a_call_in_words_for_people(bench: Bench) -> None:
+    with pytest.raises(InvalidAddressError) as turned_away:
+        bench.check("ann@example,com")
+
+    assert bench.gateway.calls == 0
+    assert "check it for typing mistakes" in str(turned_away.value)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state"),
+    [("valid", State.VALID), ("risky", State.RISKY), ("unknown", State.UNKNOWN), ("pending", State.PENDING)],
+)
+def test_with_a_budget_the_verdict_is_waited_for(bench: Bench, verdict: str, state: State) -> None:
+    bench.gateway.verdict = verdict
+
+    (gated,) = bench.check("ann@example.com", wait_s=0.1)
+
+    assert gated.state is state
+
+
+def test_a_status_that_only_a_newer_gateway_knows_is_unknown(bench: Bench) -> None:
+    bench.gateway.verdict = "greyish"
+
+    assert bench.check("ann@example.com", wait_s=1)[0].state is State.UNKNOWN
+
+
+def test_with_a_budget_an_invalid_address_is_turned_away_and_nothing_says_why(bench: Bench) -> None:
+    bench.gateway.verdict = "invalid"
+
+    with pytest.raises(InvalidAddressError) as turned_away:
+        bench.check("ann@example.com", wait_s=1)
+
+    assert str(turned_away.value) == InvalidAddressError.__doc__
+
+
+def test_a_gateway_that_is_down_lets_everybody_through_and_loses_nobody(bench: Bench) -> None:
+    bench.gateway.up = False
+    gated = bench.check("ann@example.com", times=3)
+    assert [one.state for one in gated] == [State.UNVERIFIED] * 3
+
+    bench.gateway.up = True
+    Submitter(client=bench.gateway.client(), outbox=bench.outbox).run_once()
+
+    assert bench.gateway.emails == ["ann@example.com"] * 3
+    assert bench.waiting() == []
+
+
+def test_nobody_waits_for_a_gateway_that_is_known_to_be_down(bench: Bench) -> None:
+    bench.gateway.up = False
+    bench.check("ann@example.com", times=5, breaker=(breaker := Breaker(failures=5, open_s=60)))
+    before, started = bench.gateway.calls, time.monotonic()
+
+    bench.check("ann@example.com", times=20, breaker=breaker)
+
+    assert bench.gateway.calls == before
+    assert time.monotonic() - started < 2
+    assert len(bench.waiting()) == 25
+
+
+def test_a_key_that_is_wrong_is_not_the_visitors_fault(bench: Bench) -> None:
+    bench.gateway.refuse_with = 401
+
+    assert bench.check("ann@example.com")[0].state is State.UNVERIFIED
+    assert bench.waiting() == ["ann@example.com"]
+
+
+def test_what_the_gateway_calls_no_address_is_turned_away(bench: Bench) -> None:
+    bench.gateway.refuse_with = 422
+
+    with pytest.raises(InvalidAddressError):
+        bench.check("ann@example.com")
+    assert bench.waiting() == []
+
+
+def test_later_costs_no_call_at_all(bench: Bench) -> None:
+    gate = Gate(client=bench.gateway.client(), outbox=bench.outbox)
+
+    gated = gate.later(None, "ann@example.com", subject_id="user_1")
+
+    assert (gated.state, bench.gateway.calls, bench.waiting()) == (State.UNVERIFIED, 0, ["ann@example.com"])
+
+
+def test_representations_hold_no_address(bench: Bench) -> None:
+    (gated,) = bench.check("ann@example.com")
+
+    assert "ann@" not in repr(gated)

@@ -1,0 +1,88 @@
+"""The submitter: what waits is sent once the gateway is back, and a restart in between loses nothing."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.consumers.gateways import FakeGateway
+from vouchpost import Verification
+from vouchpost.outbox import Submission, Submitter
+from vouchpost.stores.sqlite_outbox import SqliteOutbox
+
+ANN, BOB = Submission("ann@example.com", subject_id="user_1"), Submission("bob@example.com")
+
+
+@pytest.fixture
+def outbox(tmp_path: Path) -> SqliteOutbox:
+    made = SqliteOutbox(tmp_path / "db")
+    made.add(ANN)
+    made.add(BOB)
+    return made
+
+
+def test_what_waits_is_sent_under_its_own_key_and_told_of(outbox: SqliteOutbox) -> None:
+    gateway, told = FakeGateway(), list[tuple[str, int]]()
+
+    def submitted(submission: Submission, verification: Verification) -> None:
+        told.append((submission.email, verification.sequence))
+
+    assert Submitter(client=gateway.client(), outbox=outbox, submitted=submitted).run_once() == 2
+
+    assert list(gateway.taken) == [ANN.key, BOB.key]
+    assert told == [("ann@example.com", 7), ("bob@example.com", 7)]
+    assert list(outbox.oldest(9)) == []
+
+
+def test_while_the_gateway_is_down_everything_waits(outbox: SqliteOutbox) -> None:
+    gateway = FakeGateway(up=False)
+    submitter = Submitter(client=gateway.client(), outbox=outbox)
+    assert submitter.run_once() == 0
+
+    gateway.up = True
+
+    assert submitter.run_once() == 2
+
+
+def test_a_crash_between_sending_and_removing_makes_no_second_verification(outbox: SqliteOutbox) -> None:
+    gateway = FakeGateway()
+
+    def crash(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        Submitter(client=gateway.client(), outbox=outbox, submitted=crash).run_once()
+    Submitter(client=gateway.client(), outbox=outbox).run_once()
+
+    assert list(gateway.taken) == [ANN.key, BOB.key]
+    assert list(outbox.oldest(9)) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "left"),
+    [pytest.param(422, 0, id="an address for the bin"), pytest.param(401, 2, id="a key that will be mended")],
+)
+def test_only_what_can_never_be_taken_is_dropped(outbox: SqliteOutbox, status: int, left: int) -> None:
+    Submitter(client=FakeGateway(refuse_with=status).client(), outbox=outbox).run_once()
+
+    assert len(outbox.oldest(9)) == left
+
+
+def test_a_thread_of_its_own_sends_what_comes_in_and_outlives_failures(outbox: SqliteOutbox) -> None:
+    gateway, failures = FakeGateway(), [True]
+
+    def fails_once(*_: object) -> None:
+        if failures.pop() if failures else False:
+            raise OSError("the database is away")
+
+    submitter = Submitter(client=gateway.client(), outbox=outbox, submitted=fails_once, every_s=0.01)
+    submitter.start()
+    try:
+        for _ in range(500):
+            if not outbox.oldest(1):
+                break
+            time.sleep(0.01)
+    finally:
+        submitter.stop()
+
+    assert gateway.emails == ["ann@example.com", "bob@example.com"]
