@@ -66,7 +66,7 @@ class EventFactory:
     """Makes verdicts, each newer than the one before: `factory(status="invalid", subject_id="user_42")`."""
 
     def __init__(self, *, secret: str = SECRET, clock: Callable[[], float] = time.time) -> None:
-        self._secret = secret
+        self.secret = secret
         self._clock = clock
         self._numbers = count(1)
 
@@ -75,7 +75,7 @@ class EventFactory:
         number, now_s = next(self._numbers), self._clock()
         event_id = f"evt_{int(now_s * 1000):010x}{number:016d}"
         body = json.dumps(_event(event_id, kind, now_s, number, data), separators=(",", ":")).encode()
-        return SignedEvent(event_id, body, self._secret, int(now_s))
+        return SignedEvent(event_id, body, self.secret, int(now_s))
 
 
 def sign(*, secret: str, event_id: str, at_s: int, body: bytes) -> str:

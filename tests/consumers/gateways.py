@@ -40,7 +40,7 @@ class FakeGateway:
         return [content["email"] for content in self.taken.values()]
 
     def client(self) -> Client:
-        return Client(key=KEY, url="http://gateway", total_s=0.05, transport=httpx.MockTransport(self.answer))
+        return Client(key=KEY, url="http://gateway", total_s=0.6, transport=httpx.MockTransport(self.answer))
 
     def async_client(self) -> AsyncClient:
-        return AsyncClient(key=KEY, url="http://gateway", total_s=0.05, transport=httpx.MockTransport(self.answer))
+        return AsyncClient(key=KEY, url="http://gateway", total_s=0.6, transport=httpx.MockTransport(self.answer))

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -11,6 +11,7 @@ from tests.consumers.deliveries import NOW, SECRET, event, headers
 from vouchpost import BodyTooLargeError, ConfigurationError, Message, Outcome, Receiver, Router
 from vouchpost.receiver import BodyBuffer
 from vouchpost.stores.memory import MemoryStore
+from vouchpost.testing import EventFactory, FrozenClock
 
 THREE = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
@@ -147,6 +148,27 @@ def test_logs_hold_no_address_and_no_signature(caplog: pytest.LogCaptureFixture)
     assert "event.refused not_an_event" in caplog.text
     assert "ann@" not in caplog.text
     assert "c2VjcmV0" not in caplog.text
+
+
+def test_old_marks_are_removed_at_the_first_event_and_once_an_hour_after(vouchpost_clock: FrozenClock) -> None:
+    class Counting(MemoryStore):
+        swept: ClassVar[list[int]] = []
+
+        def forget(self, *, before_s: int, limit: int) -> int:
+            self.swept.append(before_s)
+            return super().forget(before_s=before_s, limit=limit)
+
+    router, make = Router(), EventFactory(clock=vouchpost_clock)
+    router.on_verdict(lambda *_: None)
+    subject = Receiver(secrets=make.secret, store=Counting(), router=router, clock=vouchpost_clock)
+
+    for after_s in (0, 60, 3539, 1):
+        vouchpost_clock.advance(after_s)
+        event_now = make()
+        subject.receive(headers=event_now.headers, body=event_now.body)
+
+    now_s = int(vouchpost_clock.now_s)
+    assert Counting.swept == [now_s - 3600 - 35 * 86_400, now_s - 35 * 86_400]
 
 
 def test_marks_that_would_not_outlive_a_senders_retries_are_refused() -> None:
