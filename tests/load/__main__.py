@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from tests.load.cases import accept, drain, endtoend, fairness, hanging, idle, selftest, size
+from tests.load.cases import accept, checks, drain, endtoend, fairness, hanging, idle, selftest, size
 from tests.load.report import RESULTS, Result, machine, table, write_readme
 from tests.rig.redis import server_version
 
@@ -30,6 +30,11 @@ CASES: dict[str, Callable[[float], Result]] = {
     "growth_backlog": size.backlog,
     "priority": fairness.priority,
     "tenants": fairness.tenants,
+    "checks_syntax": checks.syntax,
+    "checks_warm": checks.warm,
+    "checks_cold": checks.cold,
+    "checks_mailbox": checks.mailbox,
+    "checks_hanging": checks.hanging,
 }
 
 
