@@ -25,11 +25,12 @@ from tests.rig.redis import connect, pings, port_of, redis_child
 _SETTINGS = {
     "PUSH_TIMEOUT_S": "1",
     "DNS_TIMEOUT_S": "0.5",
+    "PUSH_IN_FLIGHT": "64",
     "DELIVERY_SCHEDULE_S": "0,0.5,0.5,1,1,1,1,2,2,2,2,2,2,2,2,2,2,2,2,2",
 }
 LEASE_S = 6.5
 _DNS_DELAY_S = 0.1
-_SUBSCRIBER_DELAY_S = 0.3
+_SUBSCRIBER_DELAY_S = 0.2
 _PAIR = (1, 2)
 
 

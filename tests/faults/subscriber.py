@@ -10,15 +10,18 @@ import os
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from vouchpost.receiver import Receiver
+from vouchpost.router import Router
+from vouchpost.stores.sqlite import SqliteStore
 
 from tests.faults.evidence import Evidence
-from vouchpost.errors import VouchpostError
-from vouchpost.signature import Verifier
+from vouchpost.message import Message as Event
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -30,15 +33,14 @@ class Subscriber:
     """An ASGI application with one endpoint."""
 
     def __init__(self, *, home: Path, secret: str, delay_s: float, skip_every: int) -> None:
-        self._evidence = Evidence(home)
-        self._verifier = Verifier(secret)
+        evidence = Evidence(home)
+        router = Router()
+        router.on_verdict(self._apply)
+        self._receiver = Receiver(secrets=secret, store=SqliteStore(evidence.database), router=router)
         self._delay_s = delay_s
         self._skip_every = skip_every
         self._count = 0
-        self._database = sqlite3.connect(self._evidence.database, isolation_level=None)
-        self._database.executescript(f"PRAGMA journal_mode=WAL; {_TABLE};")
-        self._database.execute("CREATE TABLE IF NOT EXISTS marks (event_id TEXT PRIMARY KEY)")
-        self._log = self._evidence.pushes.open("a", buffering=1)
+        self._log = evidence.pushes.open("a", buffering=1)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -52,27 +54,16 @@ class Subscriber:
         number = f"{os.getpid()}-{self._count}"
         event_id = dict(headers).get("webhook-id", "")
         self._note(what="came", n=number, id=event_id, hash=sha256(body).hexdigest(), at=time.monotonic())
-        status = self._apply(headers, body)
+        status = (await self._receiver.answer_async(headers=headers, body=body)).status
         await asyncio.sleep(self._delay_s)
         self._note(what="answered", n=number, status=status)
         return status
 
-    def _apply(self, headers: list[tuple[str, str]], body: bytes) -> int:
-        try:
-            message = self._verifier.verify(headers=headers, body=body)
-        except VouchpostError:
-            return 400
-        if self._skip_every and self._count % self._skip_every == 0:
-            return 200
-        self._database.execute("BEGIN IMMEDIATE")
-        try:
-            self._database.execute("INSERT INTO marks VALUES (?)", (message.id,))
-            row = (message.id, message.data.get("subject_id"), time.monotonic())
-            self._database.execute("INSERT INTO applied VALUES (?, ?, ?)", row)
-            self._database.execute("COMMIT")
-        except sqlite3.IntegrityError:
-            self._database.execute("ROLLBACK")
-        return 200
+    def _apply(self, event: Event, database: sqlite3.Connection) -> None:
+        """The effect: one more row, in the transaction of the mark."""
+        if not self._skip_every or self._count % self._skip_every:
+            row = (event.id, event.data.get("subject_id"), time.monotonic())
+            database.execute("INSERT INTO applied VALUES (?, ?, ?)", row)
 
     def _note(self, **fields: object) -> None:
         self._log.write(json.dumps(fields) + "\n")
@@ -89,6 +80,9 @@ async def _body(receive: Receive) -> bytes:
 
 def main() -> None:
     told = os.environ
+    with closing(sqlite3.connect(Evidence(Path(told["SUBSCRIBER_HOME"])).database)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute(_TABLE)
     subscriber = Subscriber(
         home=Path(told["SUBSCRIBER_HOME"]),
         secret=told["SUBSCRIBER_SECRET"],
