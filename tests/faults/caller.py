@@ -48,12 +48,12 @@ class Caller(threading.Thread):
         self._key = key
         self._rate = rate
         self._depth = depth
-        self._stop = threading.Event()
+        self._stopping = threading.Event()
         self._give_up = threading.Event()
 
     def stop(self, *, patience_s: float = 30) -> Asked:
         """Asks nothing new; what is under way is asked again until it is answered, or patience ends."""
-        self._stop.set()
+        self._stopping.set()
         self.join(timeout=patience_s)
         self._give_up.set()
         self.join(timeout=_ANSWER_LIMIT_S + 2)
@@ -65,7 +65,7 @@ class Caller(threading.Thread):
     async def _load(self) -> None:
         start, number = time.monotonic(), 0
         async with asyncio.TaskGroup() as tasks:
-            while not self._stop.is_set():
+            while not self._stopping.is_set():
                 tasks.create_task(self._insist(number))
                 number += 1
                 await asyncio.sleep(max(0.0, start + number / self._rate - time.monotonic()))

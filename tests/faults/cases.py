@@ -7,7 +7,9 @@ from typing import cast
 from tests.faults.proxy import Mode
 from tests.faults.scene import LEASE_S, Scene, wait_until
 from tests.faults.trial import Case, Trial
+from tests.rig.processes import Child
 
+_REDIS_AWAY_S = 3.5  # a Redis that is down or hung is a 503 within 3 s, and a little for a busy machine
 _BELLS = ("arq:*", "*bells*")
 
 
@@ -23,8 +25,7 @@ def api_killed_between_commit_and_answer(trial: Trial) -> None:
             scene.children[name].kill()
         scene.redis_proxy.mode = Mode.PASS
         scene.redis_proxy.reset()
-        for name in ("api-1", "api-2"):
-            scene.start(name)
+        scene.start("api-1", "api-2")
     trial.heal()
 
 
@@ -82,8 +83,8 @@ def bells_lost(trial: Trial) -> None:
 def worker_frozen_past_its_lease(trial: Trial) -> None:
     """It wakes up believing that it still holds what others have long finished."""
     _when_subscriber_holds(trial, 4)
+    frozen = [_busiest(trial, role) for role in ("deliver", "verify")]
     trial.strike()
-    frozen = [trial.scene.children[name] for name in ("deliver-1", "verify-1")]
     for child in frozen:
         child.freeze()
     time.sleep(LEASE_S + 1.5)
@@ -194,9 +195,17 @@ def _kill_and_start(trial: Trial, *names: str, down_s: float) -> None:
         for name in names:
             trial.scene.children[name].kill()
         time.sleep(down_s)
-        for name in names:
-            trial.scene.start(name)
+        trial.scene.start(*names)
     trial.heal()
+
+
+def _busiest(trial: Trial, role: str) -> Child:
+    """The worker that drains the lane right now: there is one lane, and the other worker has nothing to do."""
+    workers = [child for name, child in trial.scene.children.items() if name.startswith(role)]
+    before = [child.cpu_seconds() for child in workers]
+    time.sleep(0.3)
+    spent = [child.cpu_seconds() - earlier for child, earlier in zip(workers, before, strict=True)]
+    return workers[spent.index(max(spent))]
 
 
 def _when_subscriber_holds(trial: Trial, pushes: int) -> None:
@@ -210,8 +219,8 @@ CASES = {
         Case("api_killed", api_killed),
         Case("verify_worker_killed", verify_worker_killed),
         Case("deliver_worker_killed", deliver_worker_killed, needs_redelivery=True),
-        Case("redis_killed", redis_killed),
-        Case("redis_frozen", redis_frozen, load_s=8),
+        Case("redis_killed", redis_killed, answer_limit_s=_REDIS_AWAY_S),
+        Case("redis_frozen", redis_frozen, load_s=8, answer_limit_s=_REDIS_AWAY_S),
         Case("rolling_restart", rolling_restart, load_s=8),
         Case("bells_lost", bells_lost),
         Case("worker_frozen_past_its_lease", worker_frozen_past_its_lease, needs_redelivery=True, load_s=11),
@@ -221,6 +230,6 @@ CASES = {
         Case("subscriber_resets", subscriber_resets),
         Case("subscriber_down", subscriber_down, needs_redelivery=False),
         Case("subscriber_killed", subscriber_killed),
-        Case("monkey", monkey, load_s=25, recovery_limit_s=30),
+        Case("monkey", monkey, load_s=25, recovery_limit_s=60),
     )
 }

@@ -39,7 +39,8 @@ class Keeper(threading.Thread):
 
     def finish(self) -> None:
         self._done.set()
-        self.join(timeout=5)
+        if self.is_alive():
+            self.join(timeout=5)
 
     def _look(self) -> None:
         for name, child in self._children.items():

@@ -12,23 +12,24 @@ from pathlib import Path
 
 import redis
 
+from tests.faults.caller import Caller
 from tests.faults.evidence import Evidence
 from tests.faults.keeper import Keeper
 from tests.faults.oracle import Whereabouts
 from tests.faults.proxy import FaultProxy
 from tests.rig.dns import SlowDns
-from tests.rig.processes import Child, answers, free_port
+from tests.rig.processes import Child, NotReadyError, answers, free_port
 from tests.rig.product import Product, Tenant
 from tests.rig.redis import connect, pings, port_of, redis_child
 
-# Shorter limits make shorter leases (6 s here), and those shorter runs; their order is that of the defaults.
+# Shorter limits make shorter leases (7 s here), and those shorter runs; their order is that of the defaults.
 _SETTINGS = {
-    "PUSH_TIMEOUT_S": "1",
+    "PUSH_TIMEOUT_S": "2",
     "DNS_TIMEOUT_S": "0.5",
     "PUSH_IN_FLIGHT": "64",
     "DELIVERY_SCHEDULE_S": "0,0.5,0.5,1,1,1,1,2,2,2,2,2,2,2,2,2,2,2,2,2",
 }
-LEASE_S = 6.5
+LEASE_S = 7.0
 _DNS_DELAY_S = 0.1
 _SUBSCRIBER_DELAY_S = 0.2
 _PAIR = (1, 2)
@@ -55,10 +56,12 @@ class Scene:
     def redis(self) -> redis.Redis:
         return connect(port_of(self.children["redis"]))
 
-    def start(self, name: str) -> None:
-        """Starts a child and returns once it is ready to serve."""
-        self.children[name].start()
-        self.wait_ready(name)
+    def start(self, *names: str) -> None:
+        """Starts children side by side and returns once all are ready to serve."""
+        for name in names:
+            self.children[name].start()
+        for name in names:
+            self.wait_ready(name)
 
     def wait_ready(self, name: str) -> None:
         child = self.children[name]
@@ -157,12 +160,21 @@ def _subscriber(home: Path, secret: str, *, skip_every: int) -> Child:
 
 def _start(scene: Scene) -> None:
     scene.start("redis")
-    for name in ("subscriber", "api-1", "api-2"):
-        scene.children[name].start()
-    for name in ("subscriber", "api-1", "api-2"):
-        scene.wait_ready(name)
+    scene.start("subscriber", "api-1", "api-2")
     scene.sign_up("acme")
     for name, child in scene.children.items():
         if name.startswith(("verify", "deliver")):
             child.start()
     scene.keeper.start()
+    _warm_up(scene)
+
+
+def _warm_up(scene: Scene) -> None:
+    """Returns when a first verification went the whole way: every process has started and found the others."""
+    caller = Caller(ports=scene.api_ports, key=scene.tenant.key, name="warm-up", rate=5)
+    caller.start()
+    served = wait_until(lambda: bool(scene.evidence.applied()), limit_s=60)
+    asked = caller.stop()
+    if not served:
+        raise NotReadyError(f"nothing was delivered within 60 s\n{scene.logs()}")
+    wait_until(lambda: len(scene.evidence.applied()) >= len(asked.promised), limit_s=20)

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
-from vouchpost.receiver import Receiver
-from vouchpost.router import Router
-from vouchpost.stores.sqlite import SqliteStore
 
 from tests.faults.evidence import Evidence
 from vouchpost.message import Message as Event
+from vouchpost.receiver import Receiver
+from vouchpost.router import Router
+from vouchpost.stores.sqlite import SqliteStore
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -40,6 +40,7 @@ class Subscriber:
         self._delay_s = delay_s
         self._skip_every = skip_every
         self._count = 0
+        self._effects = 0
         self._log = evidence.pushes.open("a", buffering=1)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -61,7 +62,8 @@ class Subscriber:
 
     def _apply(self, event: Event, database: sqlite3.Connection) -> None:
         """The effect: one more row, in the transaction of the mark."""
-        if not self._skip_every or self._count % self._skip_every:
+        self._effects += 1
+        if not self._skip_every or self._effects % self._skip_every:
             row = (event.id, event.data.get("subject_id"), time.monotonic())
             database.execute("INSERT INTO applied VALUES (?, ?, ?)", row)
 

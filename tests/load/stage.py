@@ -15,7 +15,7 @@ import httpx
 
 from tests.load.joined import Received
 from tests.load.plan import Generated, Plan, Sent, Stream
-from tests.rig.processes import ROOT, Child, answers, free_port
+from tests.rig.processes import ROOT, Child, NotReadyError, answers, free_port
 from tests.rig.product import Product, Tenant
 from tests.rig.redis import connect, pings, port_of, redis_child
 
@@ -78,7 +78,7 @@ class Stage:
         running = {"api": self.start_api()}
         for role in ("verify", "deliver"):
             running[role] = self.start_worker(role)
-        time.sleep(1)
+        self.warm_up()
         return running
 
     def tenant(self, name: str) -> Tenant:
@@ -87,6 +87,15 @@ class Stage:
     def subscribe(self, tenant: Tenant, path: str, **fields: object) -> str:
         tenant.subscribe(self.farm.url(path), **fields)
         return path
+
+    def warm_up(self) -> None:
+        """Returns when a tenant of its own was served from end to end: every process has started."""
+        tenant = self.tenant("warm-up")
+        self.subscribe(tenant, "/ok/warm-up")
+        sent = self.generate([Stream("start", 5, tenant.key, verification("start"))], seconds=1).sent
+        if self.farm.wait_for(len(sent), limit_s=60) >= 60:
+            raise NotReadyError("\n".join(child.tail() for child in self.children))
+        self.farm.reset()
 
     def memory(self) -> int:
         """Bytes of Redis that data takes: used memory without buffers of clients and of the AOF."""

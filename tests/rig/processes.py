@@ -88,7 +88,7 @@ class Child:
     def thaw(self) -> None:
         self.signal(signal.SIGCONT)
 
-    def wait_until(self, ready: Callable[[], bool], *, limit_s: float = 20) -> None:
+    def wait_until(self, ready: Callable[[], bool], *, limit_s: float = 60) -> None:
         """Returns once `ready` holds; NotReadyError when the process ends first or the time is over."""
         deadline = time.monotonic() + limit_s
         while not ready():
