@@ -208,6 +208,14 @@ def test_secrets_do_not_show_when_settings_are_printed() -> None:
     assert "aaaa" not in f"{settings!r} {settings}"
 
 
+def test_even_the_error_below_ours_hides_the_value() -> None:
+    """Whoever logs it by mistake logs no secret."""
+    with pytest.raises(ValidationError) as refused:
+        Settings(ledger_url=SecretStr("redis://a"), master_keys=("hunter2",))  # type: ignore[arg-type]
+
+    assert "hunter2" not in str(refused.value)
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValidationError):
         load_settings().api_port = 1  # type: ignore[misc]  # which is the point

@@ -57,7 +57,7 @@ def up(
 
 async def _run(machine: Machine, home: Home) -> None:
     told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
     log: Any = structlog.get_logger()
 

@@ -132,7 +132,8 @@ def test_a_server_left_behind_is_ended_before_its_data_is_opened(tmp_path: Path,
 
 def test_a_pid_that_now_belongs_to_somebody_else_is_left_alone(tmp_path: Path) -> None:
     """The machine was restarted: the pid in the file is by now any process."""
-    (tmp_path / "data").mkdir()
+    with running(tmp_path / "data"):
+        pass
     with subprocess.Popen(["sleep", "30"]) as bystander:
         (tmp_path / "data" / "redis.pid").write_text(str(bystander.pid))
 
