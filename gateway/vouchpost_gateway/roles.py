@@ -12,6 +12,7 @@ from arq.connections import ArqRedis
 from vouchpost_gateway import logs
 from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.lane import Lane, LaneKind, Ring
+from vouchpost_gateway.domain.url import UrlPolicy
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.bells import Queue, queue_of
 from vouchpost_gateway.ledger.listening import Listener, Wakes
@@ -47,6 +48,7 @@ async def serve_api(settings: Settings) -> None:
             body_limit_bytes=settings.body_limit_bytes,
             wait_max_s=settings.wait_max_s,
             rotation_overlap_s=settings.rotation_overlap_s,
+            url_policy=UrlPolicy(allow_networks=settings.push_allow_networks),
             observe=gateway.metrics.http_request,
         )
         gc.freeze()

@@ -102,7 +102,8 @@ KINDS: dict[type[VouchpostError], Kind] = {
 def problem(error: VouchpostError) -> Answer:
     """The answer that an error stands for."""
     kind = next(KINDS[cls] for cls in type(error).__mro__ if cls in KINDS)
-    return render(kind, detail=kind.detail or str(error), errors=_field_errors(error), headers=_headers(error))
+    detail = kind.detail or str(error) or kind.title
+    return render(kind, detail=detail, errors=_field_errors(error), headers=_headers(error))
 
 
 def internal_problem() -> Answer:

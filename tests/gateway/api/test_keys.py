@@ -82,6 +82,13 @@ def test_keys_of_another_world_are_not_there(caller: Caller, caller_with: Callab
         assert stranger.delete(f"{PATH}/{mine}").status == 404
 
 
+def test_an_id_of_the_other_mode_is_no_id_of_mine(caller: Caller) -> None:
+    mine = caller.post(PATH, {"scopes": ["admin"]}).json()["id"]
+
+    assert caller.delete(f"{PATH}/{mine.replace('_test_', '_live_')}").status == 404
+    assert caller.delete(f"{PATH}/{mine}").status == 204
+
+
 def test_text_that_is_no_key_id_names_nothing(caller: Caller, store: MemoryStore) -> None:
     whole = caller.key or ""
 

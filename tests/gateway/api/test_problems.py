@@ -79,6 +79,10 @@ def test_a_problem_lists_no_more_fields_than_a_reader_can_use(caller: Caller) ->
     assert all(len(error["field"]) <= 100 for error in shown)
 
 
+def test_a_problem_always_says_something() -> None:
+    assert b'"detail":"There is more to do than can be done now"' in problem(Overloaded("", retry_after_s=1)).body
+
+
 def test_an_error_without_an_answer_of_its_own_gets_that_of_its_parent() -> None:
     class FinerConflict(errors.Conflict):
         """Finer."""
