@@ -1,6 +1,7 @@
 """A gateway that answers from a list, behind a real client: up, down and back again."""
 
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,9 +22,12 @@ class FakeGateway:
     verdict: str = "pending"
     taken: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: int = 0
+    hang: threading.Event | None = None
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         self.calls += 1
+        if self.hang is not None:
+            self.hang.wait(30)
         if not self.up:
             raise httpx.ConnectError("down")
         if self.refuse_with:

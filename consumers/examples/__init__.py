@@ -1,0 +1,1 @@
+"""Reference consumers: real frameworks, real databases, one command each."""

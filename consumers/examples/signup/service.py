@@ -1,0 +1,107 @@
+"""What the signup service does with accounts, each in one transaction. It never calls the gateway itself.
+
+The submission is stored with the account, so that signing up costs no round trip and a restart loses nothing. A
+`Submitter` sends it; the verdict comes back as an event.
+"""
+
+import time
+from collections.abc import Callable
+
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from consumers.examples.signup.accounts import Account, Base
+from vouchpost import Client, InvalidAddressError, Message, Receiver, Router, Verification
+from vouchpost.address import is_plausible
+from vouchpost.outbox import Submission, Submitter
+from vouchpost.stores.sql import SqlStore
+from vouchpost.stores.sql_outbox import SqlOutbox
+
+
+class SignupService:
+    """`told` is called with the account whose address is to be confirmed: send the mail there."""
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        client: Client,
+        signing_secret: str,
+        told: Callable[[Account], None] = lambda _: None,
+    ) -> None:
+        self._engine = engine
+        self._outbox = SqlOutbox(engine)
+        self._outbox.create_tables()
+        Base.metadata.create_all(engine)
+        self._told = told
+        self.submitter = Submitter(client=client, outbox=self._outbox, submitted=self._submitted)
+        self.receiver = Receiver(secrets=signing_secret, store=SqlStore(engine), router=self._router(), name="signup")
+
+    def sign_up(self, email: str) -> Account:
+        """The account at once, pending; InvalidAddressError for what is certainly a typing mistake."""
+        _check(email)
+        with Session(self._engine, expire_on_commit=False) as session, session.begin():
+            account = Account(email=email)
+            session.add(account)
+            session.flush()
+            self._outbox.add(_submission(account), handle=session)
+        return self._announced(account)
+
+    def change_address(self, account_id: str, email: str) -> Account | None:
+        _check(email)
+        with Session(self._engine, expire_on_commit=False) as session, session.begin():
+            account = session.get(Account, account_id)
+            if account is None:
+                return None
+            account.change_address(email)
+            self._outbox.add(_submission(account), handle=session)
+        return self._announced(account)
+
+    def confirm(self, account_id: str, address_version: int) -> bool:
+        """Whether the link was for the present address."""
+        with Session(self._engine) as session, session.begin():
+            account = session.get(Account, account_id)
+            if account is None or account.address_version != address_version:
+                return False
+            account.confirmed = True
+            return True
+
+    def account(self, account_id: str) -> Account | None:
+        with Session(self._engine) as session:
+            return session.get(Account, account_id)
+
+    def _announced(self, account: Account) -> Account:
+        self.submitter.wake()
+        self._told(account)
+        return account
+
+    def _submitted(self, submission: Submission, verification: Verification) -> None:
+        """The gateway took it: results of earlier verifications of this account are stale from now on."""
+        with Session(self._engine) as session, session.begin():
+            account = session.get(Account, submission.subject_id or "")
+            if account is not None and _version(account) == submission.metadata["address_version"]:
+                self.receiver.expect(session, subject_id=account.id, sequence=verification.sequence)
+
+    def _router(self) -> Router:
+        router = Router()
+
+        @router.on_verdict
+        def learn(message: Message, session: Session) -> None:
+            account = session.get(Account, message.verdict.subject_id or "")
+            if account is not None:
+                account.learn(message.verdict, now_s=int(time.time()))
+
+        return router
+
+
+def _check(email: str) -> None:
+    if not is_plausible(email):
+        raise InvalidAddressError
+
+
+def _submission(account: Account) -> Submission:
+    return Submission(account.email, subject_id=account.id, metadata={"address_version": _version(account)})
+
+
+def _version(account: Account) -> str:
+    return str(account.address_version)

@@ -1,0 +1,20 @@
+"""Where an example gets its signing secret: from the environment, or from a subscription for this one run."""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from vouchpost import Client
+
+
+@contextmanager
+def signing_secret(client: Client, url: str) -> Generator[str, None, None]:
+    """A subscription made here ends with the run; what is to survive it is made once and given by the environment."""
+    if given := os.environ.get("VOUCHPOST_SIGNING_SECRET"):
+        yield given
+        return
+    subscription = client.subscribe(url, description="example")
+    try:
+        yield subscription.secret
+    finally:
+        client.unsubscribe(subscription.id)
