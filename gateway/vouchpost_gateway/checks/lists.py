@@ -1,6 +1,6 @@
 """What is known about a domain before anything is asked: disposable, alias relay, free provider. Sets, read once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -50,6 +50,14 @@ class DomainLists:
                 return ()
             if name in self.disposable:
                 return (Finding("lists", "disposable", {"listed_as": name, "list": "disposable-email-domains"}),)
+        return ()
+
+    def look_up_hosts(self, hosts: Iterable[str]) -> tuple[Finding, ...]:
+        """A mail host under a disposable domain serves disposable domains, those too that nobody has listed yet."""
+        for host in hosts:
+            for finding in self.look_up(host):
+                if finding.code == "disposable":
+                    return (Finding("lists", "disposable_mail_host", {**finding.facts, "host": host}),)
         return ()
 
 

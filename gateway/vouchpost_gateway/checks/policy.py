@@ -46,7 +46,7 @@ class Policy:
 _UNTOLD = Ruling("untold", Status.UNKNOWN, ReasonCode.CHECK_SKIPPED, 0.4)
 
 DEFAULT_POLICY = Policy(
-    version="2026-11.2",
+    version="2026-11.3",
     rulings=(
         # Certain, and nothing can outweigh it.
         Ruling("malformed", Status.INVALID, ReasonCode.INVALID_SYNTAX, 0.0),
@@ -86,6 +86,7 @@ DEFAULT_POLICY = Policy(
         # Works, but not like a person's own mailbox.
         Ruling("typo_suspected", Status.RISKY, ReasonCode.TYPO_SUSPECTED, 0.1),
         Ruling("disposable", Status.RISKY, ReasonCode.DISPOSABLE, 0.2),
+        Ruling("disposable_mail_host", Status.RISKY, ReasonCode.DISPOSABLE, 0.25),
         Ruling("role_account", Status.RISKY, ReasonCode.ROLE_ACCOUNT, 0.5),
         Ruling("mailbox_full", Status.RISKY, ReasonCode.MAILBOX_FULL, 0.3),
         Ruling("mailbox_moved", Status.RISKY, ReasonCode.MAILBOX_MOVED, 0.2),

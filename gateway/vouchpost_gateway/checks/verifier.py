@@ -117,9 +117,10 @@ class Verifier:
         """What name servers say and, where it is asked for and enabled, what the mail host says."""
         asks = depth is Depth.MAILBOX and self._mailbox is not None and not world.sandbox
         route = await self._mail_route(mailbox.domain, world, wanted=_HOSTS_TO_TRY if asks else 1)
-        if not asks or self._mailbox is None or not route.hosts:
-            return [route.finding]
-        return [route.finding, await self._mailbox.ask(mailbox, route.hosts)]
+        findings = [route.finding, *self._lists.look_up_hosts(host.name for host in route.hosts)]
+        if asks and self._mailbox is not None and route.hosts:
+            findings.append(await self._mailbox.ask(mailbox, route.hosts))
+        return findings
 
     def _local_findings(self, mailbox: Mailbox) -> list[Finding]:
         """What needs no network: the lists, and the kind of name."""
@@ -184,7 +185,7 @@ _DID_NOT_ASK = frozenset({"egress_closed", "mx_resting"})
 def _flags(findings: Sequence[Finding]) -> Flags:
     codes = {finding.code for finding in findings}
     return Flags(
-        disposable="disposable" in codes,
+        disposable=bool(codes & {"disposable", "disposable_mail_host"}),
         role="role_account" in codes,
         free="free_provider" in codes,
         catch_all=True if "catch_all" in codes else False if "mailbox_exists" in codes else None,

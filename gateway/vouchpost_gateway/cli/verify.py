@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import Annotated
 
@@ -10,6 +11,8 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
+from vouchpost_gateway.checks.smtp import Manners
+from vouchpost_gateway.checks.syntax import Malformed, normalise
 from vouchpost_gateway.checks.verifier import Verifier
 from vouchpost_gateway.domain.errors import Misconfigured
 from vouchpost_gateway.domain.verification import Depth, Finding, Question, Status, Verdict
@@ -27,6 +30,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "malformed": "not an address",
         "reserved_domain": "a name set aside; no mail on the Internet reaches it",
         "disposable": "a throw-away mailbox service",
+        "disposable_mail_host": "its mail host is that of a throw-away mailbox service",
         "alias_relay": "forwards to a person's own mailbox; privacy, not throw-away",
         "free_provider": "a mailbox provider open to anybody",
         "role_account": "names a function, not a person",
@@ -84,26 +88,50 @@ def verify(
         str, typer.Option(envvar="VOUCHPOST_DNS_SERVERS", help="Name servers, by commas; the system's if none.")
     ] = "",
     dns_timeout_s: Annotated[float, typer.Option(envvar="VOUCHPOST_DNS_TIMEOUT_S", min=0.1, max=60)] = 5.0,
+    mail_from: Annotated[
+        str, typer.Option(help="Who asks mail hosts; without it depth mailbox asks none. An address of your own.")
+    ] = "",
+    helo_name: Annotated[str, typer.Option(help="This machine's public host name, said to mail hosts.")] = "",
 ) -> None:
     """Checks one address and prints every finding. Exits 0 for valid, 1 for invalid, 3 for risky, 4 for unknown."""
     servers = [server for server in dns_servers.split(",") if server.strip()]
     try:
-        verdict = asyncio.run(_ask(address, depth, servers=servers, timeout_s=dns_timeout_s, sandbox=sandbox))
+        manners = _manners(mail_from, helo_name)
+        work = _sandboxed if sandbox else partial(_live, servers=servers, manners=manners)
+        verdict = asyncio.run(work(address, depth, timeout_s=dns_timeout_s))
     except Misconfigured as error:
         raise typer.BadParameter(str(error)) from error
     Console().print(tree_of(address, verdict, explain=explain))
     raise typer.Exit(EXIT_CODES[verdict.status])
 
 
-async def _ask(address: str, depth: Depth, *, servers: list[str], timeout_s: float, sandbox: bool) -> Verdict:
-    if not sandbox:
-        return await _verdict(Question(address, depth, Mode.LIVE), servers, timeout_s, None)
+def _manners(mail_from: str, helo_name: str) -> Manners | None:
+    """Who we are to mail hosts: both must be what they claim, or we are refused, and rightly."""
+    if not mail_from:
+        return None
+    sender = normalise(mail_from)
+    if isinstance(sender, Malformed):
+        raise Misconfigured("--mail-from is not an address")
+    name = normalise(f"postmaster@{helo_name or sender.domain}")
+    if isinstance(name, Malformed):
+        raise Misconfigured("--helo-name is not a host name")
+    return Manners(helo_name=name.domain, mail_from=sender.address)
+
+
+async def _sandboxed(address: str, depth: Depth, *, timeout_s: float) -> Verdict:
     async with dns.serve() as port:
-        return await _verdict(Question(address, depth, Mode.TEST), servers, timeout_s, f"127.0.0.1:{port}")
+        verifier = Verifier.open(dns_timeout_s=timeout_s, sandbox_dns=f"127.0.0.1:{port}")
+        return await _asked(verifier, Question(address, depth, Mode.TEST))
 
 
-async def _verdict(question: Question, servers: list[str], timeout_s: float, sandbox_dns: str | None) -> Verdict:
-    verifier = Verifier.open(dns_servers=servers, dns_timeout_s=timeout_s, sandbox_dns=sandbox_dns)
+async def _live(
+    address: str, depth: Depth, *, timeout_s: float, servers: list[str], manners: Manners | None
+) -> Verdict:
+    verifier = Verifier.open(dns_servers=servers, dns_timeout_s=timeout_s, manners=manners)
+    return await _asked(verifier, Question(address, depth, Mode.LIVE))
+
+
+async def _asked(verifier: Verifier, question: Question) -> Verdict:
     try:
         return await verifier.verify(question)
     finally:

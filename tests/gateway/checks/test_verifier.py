@@ -198,3 +198,18 @@ def test_a_suffix_that_does_not_exist_is_a_slip_even_when_nobody_is_asked(ask: A
     (verdict,) = ask(["jane@gmail.cmo"], depth=Depth.SYNTAX, mode=Mode.LIVE)
 
     assert (verdict.status, verdict.reason_code) == (Status.RISKY, ReasonCode.TYPO_SUSPECTED)
+
+
+def test_a_domain_nobody_has_listed_is_disposable_by_its_mail_host() -> None:
+    async def main() -> Verdict:
+        records = "fresh.net. 60 IN MX 10 mail.mailinator.com.\nmail.mailinator.com. 60 IN A 1.1.1.1"
+        async with name_server(zone(records)) as dns:
+            verifier = Verifier.open(dns_servers=[dns.server])
+            verdict = await verifier.verify(Question("jane@fresh.net", Depth.DOMAIN, Mode.LIVE))
+            await verifier.aclose()
+            return verdict
+
+    verdict = asyncio.run(main())
+
+    assert (verdict.status, verdict.reason_code) == (Status.RISKY, ReasonCode.DISPOSABLE)
+    assert verdict.flags.disposable

@@ -52,5 +52,12 @@ def test_a_name_server_that_is_none_is_a_wrong_command_line() -> None:
     assert _run("jane@vouchpost.com", "--dns-servers", "no such.host").exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "options", [["--mail-from", "nobody"], ["--mail-from", "a@b.io", "--helo-name", "x y\r\nDATA"]]
+)
+def test_who_asks_mail_hosts_must_be_a_name_and_an_address(options: list[str]) -> None:
+    assert _run("jane@vouchpost.com", "--depth", "mailbox", *options).exit_code == 2
+
+
 def test_every_finding_a_policy_knows_has_a_meaning() -> None:
     assert {ruling.code for ruling in DEFAULT_POLICY.rulings} <= set(MEANINGS)
