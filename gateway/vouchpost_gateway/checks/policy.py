@@ -1,17 +1,20 @@
-"""From findings to a verdict, as data: the first ruling whose code was found decides. Read it from the top."""
+"""From findings to a verdict, by a table: `data/policy.toml`, which tenants may amend."""
 
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
+from importlib import resources
+from typing import Any, Self
 
-from vouchpost_gateway.domain.verification import Finding, ReasonCode, Status
+from vouchpost_gateway.domain.verification import Finding, ReasonCode, Status, Verdict
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
     """What a finding means when nothing above it was found. `temporary`: asking again may tell more."""
 
-    code: str
+    finding: str
     status: Status
     reason: ReasonCode
     score: float
@@ -26,8 +29,15 @@ class Policy:
     rulings: tuple[Ruling, ...]
     discounts: tuple[tuple[str, float], ...]
 
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """From TOML; ValueError for a status or reason that is none, KeyError for what is missing."""
+        table = tomllib.loads(text)
+        rulings = tuple(_ruling(row) for row in table["ruling"])
+        return cls(table["version"], rulings, tuple(table["discounts"].items()))
+
     def judge(self, findings: Iterable[Finding]) -> Ruling:
-        """The deciding ruling, its score discounted. Pure: stored findings can be judged again under another policy."""
+        """The deciding ruling, its score discounted. Pure: of the same findings always the same."""
         codes = {finding.code for finding in findings}
         ranks = [self._ranks[code] for code in codes if code in self._ranks]
         ruling = self.rulings[min(ranks)] if ranks else _UNTOLD
@@ -37,69 +47,62 @@ class Policy:
                 score *= factor
         return ruling if score == ruling.score else replace(ruling, score=round(score, 4))
 
+    def judge_again(self, verdict: Verdict) -> Verdict:
+        """A stored verdict as this policy has it, by its findings and without another check."""
+        ruling = self.judge(verdict.findings)
+        _, plus, lists = verdict.policy_version.partition("+")
+        return replace(
+            verdict,
+            status=ruling.status,
+            reason_code=ruling.reason,
+            score=ruling.score,
+            policy_version=f"{self.version}{plus}{lists}",
+        )
+
+    def amended(self, name: str, statuses: Mapping[str, Status]) -> Self:
+        """The same policy with other statuses for some findings: role accounts valid, free providers risky, as one likes.
+
+        Only what is certain of the address can be amended: ValueError where nothing is known or nothing can be
+        delivered, since unknown must never become an answer, nor an address that is none a good one.
+        """
+        kept = tuple(ruling for ruling in self.rulings if ruling.finding not in statuses)
+        amended = tuple(_amended(finding, status, self._ranks, self.rulings) for finding, status in statuses.items())
+        first_good = next(place for place, ruling in enumerate(kept) if ruling.status is Status.VALID)
+        # A finding that is made good no longer decides: the ruling that would have followed does.
+        bad = tuple(ruling for ruling in amended if ruling.status is not Status.VALID)
+        return replace(self, version=f"{self.version}~{name}", rulings=(*kept[:first_good], *bad, *kept[first_good:]))
+
     @cached_property
     def _ranks(self) -> dict[str, int]:
-        return {ruling.code: rank for rank, ruling in enumerate(self.rulings)}
+        return {ruling.finding: rank for rank, ruling in enumerate(self.rulings)}
+
+
+def _ruling(row: Mapping[str, Any]) -> Ruling:
+    status, reason = Status(row["status"]), ReasonCode(row["reason"])
+    return Ruling(row["finding"], status, reason, row["score"], row.get("temporary", False))
 
 
 # No check said anything a policy knows: not told is not "no".
 _UNTOLD = Ruling("untold", Status.UNKNOWN, ReasonCode.CHECK_SKIPPED, 0.4)
 
-DEFAULT_POLICY = Policy(
-    version="2026-11.3",
-    rulings=(
-        # Certain, and nothing can outweigh it.
-        Ruling("malformed", Status.INVALID, ReasonCode.INVALID_SYNTAX, 0.0),
-        Ruling("reserved_domain", Status.INVALID, ReasonCode.RESERVED_DOMAIN, 0.0),
-        Ruling("no_domain", Status.INVALID, ReasonCode.NO_DOMAIN, 0.0),
-        Ruling("null_mx", Status.INVALID, ReasonCode.NULL_MX, 0.0),
-        Ruling("unsafe_mx", Status.INVALID, ReasonCode.UNSAFE_MX, 0.0),
-        Ruling("no_mx", Status.INVALID, ReasonCode.NO_MX, 0.02),
-        Ruling("takes_no_mail", Status.INVALID, ReasonCode.NULL_MX, 0.0),
-        Ruling("no_such_domain", Status.INVALID, ReasonCode.NO_DOMAIN, 0.02),
-        Ruling("mailbox_not_found", Status.INVALID, ReasonCode.MAILBOX_NOT_FOUND, 0.02),
-        Ruling("mailbox_gone", Status.INVALID, ReasonCode.MAILBOX_NOT_FOUND, 0.02),
-        Ruling("mailbox_disabled", Status.INVALID, ReasonCode.MAILBOX_DISABLED, 0.05),
-        # Not known. Above the risks, so that it is asked again and never taken for an answer.
-        Ruling("dns_timeout", Status.UNKNOWN, ReasonCode.DNS_TIMEOUT, 0.4, temporary=True),
-        Ruling("dns_failure", Status.UNKNOWN, ReasonCode.DNS_FAILURE, 0.4, temporary=True),
-        Ruling("timed_out", Status.UNKNOWN, ReasonCode.TIMED_OUT, 0.4, temporary=True),
-        Ruling("greylisted", Status.UNKNOWN, ReasonCode.GREYLISTED, 0.5, temporary=True),
-        Ruling("temporary", Status.UNKNOWN, ReasonCode.GREYLISTED, 0.5, temporary=True),
-        Ruling("blocked_for_now", Status.UNKNOWN, ReasonCode.BLOCKED_BY_POLICY, 0.5, temporary=True),
-        Ruling("mx_resting", Status.UNKNOWN, ReasonCode.MX_UNREACHABLE, 0.5, temporary=True),
-        Ruling("mx_unreachable", Status.UNKNOWN, ReasonCode.MX_UNREACHABLE, 0.4, temporary=True),
-        Ruling("connection_dropped", Status.UNKNOWN, ReasonCode.CONNECTION_DROPPED, 0.4, temporary=True),
-        Ruling("smtp_timed_out", Status.UNKNOWN, ReasonCode.TIMED_OUT, 0.4, temporary=True),
-        Ruling("catch_all_untold", Status.UNKNOWN, ReasonCode.NOT_PROBATIVE, 0.6, temporary=True),
-        Ruling("refusal_untold", Status.UNKNOWN, ReasonCode.BLANKET_REJECT, 0.3, temporary=True),
-        # Not known, and no other day will tell: the host does not say, or not to us.
-        Ruling("egress_closed", Status.UNKNOWN, ReasonCode.CHECK_SKIPPED, 0.5),
-        Ruling("blocked_by_policy", Status.UNKNOWN, ReasonCode.BLOCKED_BY_POLICY, 0.5),
-        Ruling("tls_required", Status.UNKNOWN, ReasonCode.BLOCKED_BY_POLICY, 0.5),
-        Ruling("smtputf8_unsupported", Status.UNKNOWN, ReasonCode.PROTOCOL_ERROR, 0.4),
-        Ruling("protocol_error", Status.UNKNOWN, ReasonCode.PROTOCOL_ERROR, 0.4),
-        Ruling("blanket_reject", Status.UNKNOWN, ReasonCode.BLANKET_REJECT, 0.3),
-        Ruling("not_probative", Status.UNKNOWN, ReasonCode.NOT_PROBATIVE, 0.6),
-        Ruling("accepts_unseen", Status.UNKNOWN, ReasonCode.NOT_PROBATIVE, 0.6),
-        Ruling("outside_sandbox", Status.UNKNOWN, ReasonCode.CHECK_SKIPPED, 0.4),
-        # Works, but not like a person's own mailbox.
-        Ruling("typo_suspected", Status.RISKY, ReasonCode.TYPO_SUSPECTED, 0.1),
-        Ruling("disposable", Status.RISKY, ReasonCode.DISPOSABLE, 0.2),
-        Ruling("disposable_mail_host", Status.RISKY, ReasonCode.DISPOSABLE, 0.25),
-        Ruling("role_account", Status.RISKY, ReasonCode.ROLE_ACCOUNT, 0.5),
-        Ruling("mailbox_full", Status.RISKY, ReasonCode.MAILBOX_FULL, 0.3),
-        Ruling("mailbox_moved", Status.RISKY, ReasonCode.MAILBOX_MOVED, 0.2),
-        Ruling("catch_all", Status.RISKY, ReasonCode.CATCH_ALL, 0.5),
-        # Good, as far as the question went.
-        Ruling("mailbox_exists", Status.VALID, ReasonCode.MAILBOX_EXISTS, 0.97),
-        Ruling("mailbox_busy", Status.VALID, ReasonCode.MAILBOX_EXISTS, 0.9),
-        Ruling("accepts_mail", Status.VALID, ReasonCode.DOMAIN_ACCEPTS_MAIL, 0.8),
-        Ruling("well_formed", Status.VALID, ReasonCode.SYNTAX_OK, 0.6),
-    ),
-    discounts=(
-        ("alias_relay", 0.9),
-        ("free_provider", 0.95),
-        ("idn_confusable", 0.5),
-    ),
-)
+# Findings that decide nothing by default and may be made to.
+_AMENDABLE = {
+    "free_provider": Ruling("free_provider", Status.RISKY, ReasonCode.FREE_PROVIDER, 0.5),
+    "alias_relay": Ruling("alias_relay", Status.RISKY, ReasonCode.ALIAS_RELAY, 0.5),
+    "idn_confusable": Ruling("idn_confusable", Status.RISKY, ReasonCode.TYPO_SUSPECTED, 0.3),
+}
+
+
+def _amended(finding: str, status: Status, ranks: Mapping[str, int], rulings: tuple[Ruling, ...]) -> Ruling:
+    ruling = rulings[ranks[finding]] if finding in ranks else _AMENDABLE.get(finding)
+    if ruling is None or ruling.status is not Status.RISKY:
+        raise ValueError(f"cannot be amended: {finding}")
+    if status not in (Status.VALID, Status.RISKY, Status.INVALID):
+        raise ValueError(f"cannot be amended to: {status}")
+    reason = ReasonCode.DENIED_BY_POLICY if status is Status.INVALID else ruling.reason
+    return replace(ruling, status=status, reason=reason, score=0.0 if status is Status.INVALID else ruling.score)
+
+
+@cache
+def default_policy() -> Policy:
+    return Policy.parse(resources.files("vouchpost_gateway.checks").joinpath("data", "policy.toml").read_text("utf-8"))

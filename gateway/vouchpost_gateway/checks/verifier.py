@@ -17,7 +17,7 @@ from vouchpost_gateway.checks.lists import DomainLists, packaged_lists
 from vouchpost_gateway.checks.mailbox import MailboxCheck
 from vouchpost_gateway.checks.mx import Route, find_route
 from vouchpost_gateway.checks.nameservers import parse_server, servers_of
-from vouchpost_gateway.checks.policy import DEFAULT_POLICY, Policy
+from vouchpost_gateway.checks.policy import Policy, default_policy
 from vouchpost_gateway.checks.reserved import is_reserved, is_sandbox
 from vouchpost_gateway.checks.role import RoleNames, packaged_roles
 from vouchpost_gateway.checks.smtp import Manners
@@ -54,7 +54,7 @@ class Verifier:
         sandbox: Resolver | None,
         is_public: Callable[[str], bool] = is_public,
         mailbox: MailboxCheck | None = None,
-        policy: Policy = DEFAULT_POLICY,
+        policy: Policy | None = None,
         lists: DomainLists | None = None,
         roles: RoleNames | None = None,
     ) -> None:
@@ -64,10 +64,10 @@ class Verifier:
             Mode.TEST: _World(sandbox, lru_cache(_ADDRESSES_KEPT)(_in_sandbox), sandbox=True),
         }
         self._mailbox = mailbox
-        self._policy = policy
+        self._policy = policy or default_policy()
         self._lists = lists or packaged_lists()
         self._roles = roles or packaged_roles()
-        self.policy_version = f"{policy.version}+{self._lists.version}"
+        self.policy_version = f"{self._policy.version}+{self._lists.version}"
 
     @classmethod
     def open(
@@ -156,7 +156,7 @@ class Verifier:
             policy_version=self.policy_version,
             checks_skipped=skipped,
             temporary=ruling.temporary,
-            degraded=ruling.code == "egress_closed",
+            degraded=ruling.finding == "egress_closed",
             retry_after_s=_retry_after_s(findings) if ruling.temporary else None,
         )
 

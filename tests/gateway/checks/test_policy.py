@@ -2,12 +2,12 @@
 
 import pytest
 
-from vouchpost_gateway.checks.policy import DEFAULT_POLICY
-from vouchpost_gateway.domain.verification import Finding, ReasonCode, Status
+from vouchpost_gateway.checks.policy import Policy, default_policy
+from vouchpost_gateway.domain.verification import Finding, Flags, ReasonCode, Status, Verdict
 
 
 def _judged(*codes: str) -> tuple[Status, ReasonCode]:
-    ruling = DEFAULT_POLICY.judge(Finding("some", code) for code in codes)
+    ruling = default_policy().judge(Finding("some", code) for code in codes)
     return ruling.status, ruling.reason
 
 
@@ -36,7 +36,7 @@ def test_the_first_ruling_found_decides(codes: list[str], status: Status, reason
 
 
 def test_what_may_change_is_unknown_and_what_is_unknown_scores_between_no_and_yes() -> None:
-    for ruling in DEFAULT_POLICY.rulings:
+    for ruling in default_policy().rulings:
         assert 0 <= ruling.score <= 1
         if ruling.temporary:
             assert ruling.status is Status.UNKNOWN
@@ -45,7 +45,63 @@ def test_what_may_change_is_unknown_and_what_is_unknown_scores_between_no_and_ye
 
 
 def test_valid_at_depth_domain_scores_higher_than_at_depth_syntax() -> None:
-    syntax = DEFAULT_POLICY.judge([Finding("syntax", "well_formed")])
-    domain = DEFAULT_POLICY.judge([Finding("syntax", "well_formed"), Finding("mx", "accepts_mail")])
+    syntax = default_policy().judge([Finding("syntax", "well_formed")])
+    domain = default_policy().judge([Finding("syntax", "well_formed"), Finding("mx", "accepts_mail")])
 
     assert syntax.score < domain.score < 1
+
+
+def _verdict(*codes: str) -> Verdict:
+    findings = tuple(Finding("some", code) for code in codes)
+    ruling = default_policy().judge(findings)
+    return Verdict(
+        ruling.status,
+        ruling.reason,
+        ruling.score,
+        Flags(),
+        findings,
+        "j@b.net",
+        "b.net",
+        f"{default_policy().version}+l1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("amendment", "codes", "status", "reason"),
+    [
+        ({"role_account": Status.VALID}, ["role_account", "accepts_mail"], Status.VALID, "domain_accepts_mail"),
+        ({"role_account": Status.INVALID}, ["role_account", "accepts_mail"], Status.INVALID, "denied_by_policy"),
+        ({"free_provider": Status.RISKY}, ["free_provider", "accepts_mail"], Status.RISKY, "free_provider"),
+        ({"alias_relay": Status.INVALID}, ["alias_relay", "accepts_mail"], Status.INVALID, "denied_by_policy"),
+        ({"role_account": Status.VALID}, ["role_account", "disposable"], Status.RISKY, "disposable"),
+        ({"free_provider": Status.INVALID}, ["free_provider", "dns_timeout"], Status.UNKNOWN, "dns_timeout"),
+    ],
+)
+def test_a_tenant_may_amend_what_is_a_matter_of_taste(
+    amendment: dict[str, Status], codes: list[str], status: Status, reason: str
+) -> None:
+    policy = default_policy().amended("t1", amendment)
+
+    again = policy.judge_again(_verdict("well_formed", *codes))
+
+    assert (again.status, again.reason_code.value) == (status, reason)
+    assert again.policy_version == f"{default_policy().version}~t1+l1"
+
+
+@pytest.mark.parametrize("finding", ["dns_timeout", "no_domain", "malformed", "accepts_mail", "greylisted", "nonsense"])
+def test_what_is_not_known_or_cannot_be_delivered_is_no_matter_of_taste(finding: str) -> None:
+    with pytest.raises(ValueError, match="cannot be amended"):
+        default_policy().amended("t1", {finding: Status.VALID})
+
+
+@pytest.mark.parametrize("status", [Status.UNKNOWN, Status.PENDING])
+def test_a_finding_cannot_be_amended_into_not_knowing(status: Status) -> None:
+    with pytest.raises(ValueError, match="cannot be amended"):
+        default_policy().amended("t1", {"role_account": status})
+
+
+def test_a_policy_with_a_word_that_is_none_is_refused() -> None:
+    row = '[[ruling]]\nfinding = "x"\nstatus = "good"\nreason = "no_mx"\nscore = 1.0'
+
+    with pytest.raises(ValueError, match="good"):
+        Policy.parse(f'version = "1"\n{row}\n[discounts]')
