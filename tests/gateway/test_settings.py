@@ -211,7 +211,7 @@ def test_secrets_do_not_show_when_settings_are_printed() -> None:
 def test_even_the_error_below_ours_hides_the_value() -> None:
     """Whoever logs it by mistake logs no secret."""
     with pytest.raises(ValidationError) as refused:
-        Settings(ledger_url=SecretStr("redis://a"), master_keys=("hunter2",))  # type: ignore[arg-type]
+        Settings(ledger_url=SecretStr("redis://a"), master_keys=("hunter2",))
 
     assert "hunter2" not in str(refused.value)
 

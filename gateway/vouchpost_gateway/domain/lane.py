@@ -120,7 +120,10 @@ class BellState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one turn answered. Times are the ledger's, in milliseconds."""
+    """What one turn answered. Times are the ledger's, in milliseconds.
+
+    `set_revision` is that of the world's subscriptions: what was read of them at an earlier one may have changed.
+    """
 
     now_ms: int
     rings: tuple[Ring, ...]
@@ -132,6 +135,7 @@ class Turn:
     slowdowns: int
     answers: tuple[str, ...]
     claims: tuple[Claim, ...]
+    set_revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)

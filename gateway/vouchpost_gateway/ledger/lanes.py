@@ -166,7 +166,7 @@ def one_ring(lane: Lane, generation: bytes, slow: bytes) -> list[Ring]:
 
 
 def _turn(lane: Lane, reply: Reply) -> Turn:
-    seconds, micros, ring, slow, due, bell, failing_since, failures, slowdowns, answers, flat = reply
+    seconds, micros, ring, slow, due, bell, failing_since, failures, slowdowns, answers, flat, set_revision = reply
     claims = tuple(_claim(lane, flat[at : at + _CLAIM_FIELDS]) for at in range(0, len(flat), _CLAIM_FIELDS))
     return Turn(
         now_ms=int(seconds) * 1000 + int(micros) // 1000,
@@ -179,6 +179,7 @@ def _turn(lane: Lane, reply: Reply) -> Turn:
         slowdowns=int(slowdowns),
         answers=tuple(answer.decode() for answer in answers),
         claims=claims,
+        set_revision=int(set_revision),
     )
 
 

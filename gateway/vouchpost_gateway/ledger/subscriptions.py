@@ -1,16 +1,14 @@
 """Subscriptions: one hash per world, with a revision that moves when any of them does."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import inf
 from typing import Any
 
 import msgpack
 
 from vouchpost_gateway.domain.errors import Conflict
 from vouchpost_gateway.domain.event import Event
-from vouchpost_gateway.domain.ids import encode, time_ms
+from vouchpost_gateway.domain.ids import decode, encode, time_ms
 from vouchpost_gateway.domain.lane import Ring, deliveries
 from vouchpost_gateway.domain.secret import SigningSecret
 from vouchpost_gateway.domain.subscription import DisabledReason, Subscription
@@ -30,9 +28,6 @@ LATEST_CAP = 10_000
 
 MAX_PER_WORLD = 20_000
 
-RECENT_S = 0.25
-"""Within this time every worker heeds a change: a rotated secret, another URL, a subscription switched off."""
-
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionSet:
@@ -45,6 +40,9 @@ class SubscriptionSet:
         return [subscription for subscription in self.by_number.values() if subscription.wants(event_type)]
 
 
+_NOTHING = SubscriptionSet(0, {})
+
+
 @dataclass(slots=True)
 class SubscriptionRecords:
     """Reads through a cache per world that is checked against the revision wherever it decides something."""
@@ -52,34 +50,36 @@ class SubscriptionRecords:
     store: Store
     tenants: Tenants
     bells: BellLimits = field(default_factory=BellLimits)
-    monotonic: Callable[[], float] = time.monotonic
     _sets: dict[World, SubscriptionSet] = field(default_factory=dict)
-    _read_at: dict[World, float] = field(default_factory=dict)
 
     async def cached(self, world: World) -> SubscriptionSet:
         """The set as last read: only for those who have its revision checked by the step they take."""
         return self._sets.get(world) or await self.fresh(world)
 
-    async def recent(self, world: World) -> SubscriptionSet:
-        """The set as it was at most `RECENT_S` ago: for attempts, which are too many to ask each time."""
-        known = self._sets.get(world)
-        if known is not None and self.monotonic() - self._read_at.get(world, -inf) < RECENT_S:
-            return known
-        return await self.fresh(world)
-
     async def fresh(self, world: World) -> SubscriptionSet:
         """The set as it is. The revision is read first, so a set is never newer than it says."""
-        asked_at = self.monotonic()
-        revision = int(await self.store.call("HGET", keys.counters(world), "subscriptions") or 0)
-        known = self._sets.get(world)
-        if known is not None and known.revision == revision:
-            self._read_at[world] = asked_at
+        return await self.at(world, int(await self.store.call("HGET", keys.counters(world), "subscriptions") or 0))
+
+    async def at(self, world: World, revision: int) -> SubscriptionSet:
+        """The set at this revision or later: what was read before, and what has changed since."""
+        known = self._sets.get(world, _NOTHING)
+        if known.revision == revision and known is not _NOTHING:
             return known
-        seal = await self.tenants.seal(world)
-        flat = await self.store.call("HGETALL", keys.subscriptions(world))
-        found = (_unpack(seal, packed) for packed in flat[1::2])
-        self._sets[world] = SubscriptionSet(revision, {subscription.number: subscription for subscription in found})
-        self._read_at[world] = asked_at
+        if known.revision > revision:  # the ledger is another one, or an answer came late: begin anew
+            known = _NOTHING
+        changes = keys.subscription_changes(world)
+        numbers = await self.store.call("ZRANGEBYSCORE", changes, f"({known.revision}", "+inf")
+        by_number = dict(known.by_number)
+        if numbers:
+            seal = await self.tenants.seal(world)
+            for number, packed in zip(
+                numbers, await self.store.call("HMGET", keys.subscriptions(world), *numbers), strict=True
+            ):
+                if packed is None:
+                    by_number.pop(decode(number.decode()), None)
+                else:
+                    by_number[decode(number.decode())] = _unpack(seal, packed)
+        self._sets[world] = SubscriptionSet(revision, by_number)
         return self._sets[world]
 
     def forget(self) -> None:
@@ -142,6 +142,7 @@ class SubscriptionRecords:
         lane = deliveries(world, number)
         lanes = [deliveries(world, target) for target in targets]
         names = [*keys.lane(lane), keys.subscriptions(world), keys.subscription_versions(world)]
+        names.append(keys.subscription_changes(world))
         if event is not None:
             names += event_keys(world, event.stem)
             for target in lanes:

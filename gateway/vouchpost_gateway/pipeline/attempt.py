@@ -40,6 +40,8 @@ class EventRecords(Protocol):
 class Subscriptions(Protocol):
     async def find(self, world: World, number: int) -> Subscription | None: ...
 
+    async def find_at(self, world: World, number: int, revision: int) -> Subscription | None: ...
+
     async def disable(self, world: World, number: int, reason: DisabledReason, *, now_ms: int) -> None: ...
 
 
@@ -104,7 +106,7 @@ class Deliver:
     async def __call__(self, lane: Lane, claim: Claim, turn: Turn) -> Done:
         """Makes one attempt of the claimed delivery."""
         ref = DeliveryRef(EventRef.from_item(claim.item), lane.number)
-        subscription = await self.subscriptions.find(lane.world, lane.number)
+        subscription = await self.subscriptions.find_at(lane.world, lane.number, turn.set_revision)
         event = await self.events.event(lane.world, ref.event)
         progress = claim.progress or DeliveryProgress()
         if subscription is None or event is None:

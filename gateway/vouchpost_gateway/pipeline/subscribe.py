@@ -26,9 +26,9 @@ class SubscriptionSet(Protocol):
 
 
 class SubscriptionRecords(Protocol):
-    async def recent(self, world: World) -> SubscriptionSet: ...
-
     async def fresh(self, world: World) -> SubscriptionSet: ...
+
+    async def at(self, world: World, revision: int) -> SubscriptionSet: ...
 
     async def next_number(self, world: World) -> int: ...
 
@@ -87,12 +87,12 @@ class Subscribe:
         return found
 
     async def find(self, world: World, number: int) -> Subscription | None:
-        """The subscription of this number, as it was a moment ago; read anew when it is unknown or switched off.
+        """The subscription of this number, as it is now."""
+        return (await self.records.fresh(world)).by_number.get(number)
 
-        A lane that is drained belongs to a subscription that is on: whoever sees it off has an old view.
-        """
-        known = (await self.records.recent(world)).by_number.get(number)
-        return known if known and known.enabled else (await self.records.fresh(world)).by_number.get(number)
+    async def find_at(self, world: World, number: int, revision: int) -> Subscription | None:
+        """The subscription of this number as it was at a revision of the set, or later: asks only when that is news."""
+        return (await self.records.at(world, revision)).by_number.get(number)
 
     async def list(self, world: World, partner_id: str | None, *, after: str | None, limit: int) -> Page[Subscription]:
         """A page of the subscriptions that the caller sees, the newest first."""

@@ -1,13 +1,13 @@
 -- uses: _lane
 -- Writes a subscription, and with it, when given, an event that stands alone and its deliveries.
 -- A repeat finds the version moved on and answers 'changed' with the stored one, or the event's record there.
--- KEYS: lane of the subscription, subscriptions, versions, then (event) record, hours, hour index, then target lanes
+-- KEYS: lane of the subscription, subscriptions, versions, changes, then (event) record, hours, hour index, target lanes
 -- ARGV: lane id, number (4 characters), version expected ('' when the subscription is not written), the subscription
 --       ('' deletes it), paused ('1' | '0'), maximum number of subscriptions, ring ms, wake channel,
 --       stem ('' for no event), hour, item, record head, record tail, latest cap, number of targets, then their ids
 -- Answers {'ok' | 'changed' | 'full', {lane id, generation, slow, …}}
 local lane = lane_at(1, ARGV[1])
-local subscriptions, versions = KEYS[12], KEYS[13]
+local subscriptions, versions, changes = KEYS[12], KEYS[13], KEYS[14]
 local number, expected, packed, paused = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local ring_ms, wake_channel, stem = tonumber(ARGV[7]), ARGV[8], ARGV[9]
 
@@ -16,7 +16,7 @@ if expected ~= '' then
   if version ~= expected then return {'changed', {}} end
   if version == '0' and redis.call('HLEN', subscriptions) >= tonumber(ARGV[6]) then return {'full', {}} end
 end
-if stem ~= '' and redis.call('EXISTS', KEYS[14]) == 1 then return {'ok', {}} end
+if stem ~= '' and redis.call('EXISTS', KEYS[15]) == 1 then return {'ok', {}} end
 
 local now, time = clock()
 local rings = {}
@@ -29,7 +29,7 @@ local function note(target)
 end
 
 if expected ~= '' then
-  redis.call('HINCRBY', lane[COUNTERS], 'subscriptions', 1)
+  redis.call('ZADD', changes, redis.call('HINCRBY', lane[COUNTERS], 'subscriptions', 1), number)
   if packed == '' then
     redis.call('HDEL', subscriptions, number)
     redis.call('HDEL', versions, number)
@@ -59,11 +59,11 @@ end
 
 if stem ~= '' then
   local sequence = string.format('%.0f', time[1] * 1000000 + time[2])
-  redis.call('SET', KEYS[14], ARGV[12] .. sequence .. ARGV[13])
-  redis.call('ZADD', KEYS[15], ARGV[10], ARGV[10])
-  redis.call('ZADD', KEYS[16], 0, stem)
+  redis.call('SET', KEYS[15], ARGV[12] .. sequence .. ARGV[13])
+  redis.call('ZADD', KEYS[16], ARGV[10], ARGV[10])
+  redis.call('ZADD', KEYS[17], 0, stem)
   for i = 1, tonumber(ARGV[15]) do
-    local target = lane_at(17 + (i - 1) * LANE_KEYS, ARGV[15 + i])
+    local target = lane_at(18 + (i - 1) * LANE_KEYS, ARGV[15 + i])
     redis.call('ZADD', target[HIGH], 'NX', string.format('%.0f', now), ARGV[11])
     redis.call('ZADD', target[LATEST], 0, ARGV[11])
     redis.call('ZREMRANGEBYRANK', target[LATEST], 0, -tonumber(ARGV[14]) - 1)

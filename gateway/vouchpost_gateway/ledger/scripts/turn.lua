@@ -8,7 +8,8 @@
 --       delivered count, failed count, slow ('' | '0' | '1'), throttle ms (0: none), slowdowns ('' or a number),
 --       number of settlements, then for each: kind ('delivered' | 'done' | 'later' | 'dead'), item, token, delay ms, state, section, dead letter id
 -- Answers {seconds, microseconds, generation to ring or '', slow, next due ms or '', verdict on the bell,
---          failing since ms or '', failures, {answer per settlement}, {item, token, claims, queue, state, …}}
+--          failing since ms or '', failures, slowdowns, {answer per settlement}, {item, token, claims, queue, state, …},
+--          revision of the subscription set}
 local lane = lane_at(1, ARGV[1])
 local dead_letters = KEYS[LANE_KEYS + 1]
 local generation, want, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -233,4 +234,5 @@ local health = exists and redis.call('HMGET', lane[META], 'failing_since', 'fail
 return {
   time[1], time[2], ring, slow, due and string.format('%.0f', due) or '', bell,
   health[1] or '', health[2] or '0', health[3] or '0', answers, claimed,
+  redis.call('HGET', lane[COUNTERS], 'subscriptions') or '0',
 }
