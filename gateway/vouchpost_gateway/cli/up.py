@@ -57,14 +57,22 @@ def up(
 
 async def _run(machine: Machine, home: Home) -> None:
     told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
     log: Any = structlog.get_logger()
 
     def tell(event: str, /, **fields: Any) -> None:
         (log.warning if event in _WORTH_A_WARNING else log.info)(event, **fields)
 
-    async with Supervisor(machine.stages, tell=tell, until=told) as supervisor:
+    supervisor = Supervisor(machine.stages, tell=tell, until=told)
+
+    def end() -> None:
+        """Told once, it stops in good order; told again, at once."""
+        if told.is_set():
+            supervisor.hurry()
+        told.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, end)
+    async with supervisor:
         if not told.is_set():
             async with opened(machine.settings) as gateway:
                 key = await test_key(gateway, home)

@@ -172,6 +172,19 @@ def test_a_child_that_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
     assert told.of("child.killed") == [{"child": "deaf", "grace_s": 0.1}]
 
 
+def test_somebody_in_a_hurry_waits_for_no_grace(tmp_path: Path) -> None:
+    async def main() -> None:
+        deaf = python("deaf", DEAF, str(tmp_path / "up"), ready=exists(tmp_path / "up"), stop_grace_s=60)
+        async with Supervisor([[deaf]], tell=Told()) as supervisor:
+            supervisor.hurry()
+            assert supervisor.pid("deaf") is not None
+            asyncio.get_running_loop().call_later(0.1, supervisor.hurry)
+
+    started = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - started < 30
+
+
 def test_a_frozen_child_is_stopped_too() -> None:
     async def main() -> None:
         async with Supervisor([[Child("one", ["sleep", "60"], stop_grace_s=5)]], tell=told) as supervisor:
