@@ -168,12 +168,13 @@ def hour_of(stem: str) -> int:
 
 
 def _pack(seal: TenantSeal, s: Subscription) -> bytes:
-    secrets = msgpack.packb([[secret.key, secret.retires_ms] for secret in s.secrets])
-    assert isinstance(secrets, bytes)
-    sealed = seal.seal(secrets, kind="signing-secrets", owner=s.id)
+    # Headers of the subscriber's own choice are how tokens are passed on, so they are sealed too.
+    private = msgpack.packb([[[secret.key, secret.retires_ms] for secret in s.secrets], dict(s.headers)])
+    assert isinstance(private, bytes)
+    sealed = seal.seal(private, kind="signing-secrets", owner=s.id)
     fields = [
         *(1, s.id, s.number, s.url, sorted(s.event_types), sealed, s.created_ms, s.owner, s.description, s.enabled),
-        *(s.disabled_reason.value if s.disabled_reason else None, s.disabled_ms, dict(s.headers)),
+        *(s.disabled_reason.value if s.disabled_reason else None, s.disabled_ms),
         *(list(s.schedule_s) if s.schedule_s else None, s.max_in_flight, s.include_address, s.version),
     ]
     packed = msgpack.packb(fields)
@@ -183,8 +184,8 @@ def _pack(seal: TenantSeal, s: Subscription) -> bytes:
 
 def _unpack(seal: TenantSeal, packed: bytes) -> Subscription:
     _format, sid, number, url, types, sealed, created_ms, owner, description, enabled, *rest = msgpack.unpackb(packed)
-    reason, disabled_ms, headers, schedule_s, max_in_flight, include_address, version = rest
-    secrets = msgpack.unpackb(seal.open(sealed, kind="signing-secrets", owner=sid))
+    reason, disabled_ms, schedule_s, max_in_flight, include_address, version = rest
+    secrets, headers = msgpack.unpackb(seal.open(sealed, kind="signing-secrets", owner=sid))
     return Subscription(
         id=sid,
         number=number,
