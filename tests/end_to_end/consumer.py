@@ -93,6 +93,9 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
     take: Callable[[list[tuple[str, str]], bytes], tuple[int, bytes]]
 
+    def handle_error(self, *_: object) -> None:
+        """A worker that was killed leaves a broken connection; a push that failed here shows in the test."""
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
