@@ -25,6 +25,8 @@ CAPACITY_LINES = 10_000
 _sinks: list["LogSink"] = []
 _FLUSH_LIMIT_S = 1.0
 _TELL_DROPS_EVERY_S = 1.0
+_GATHER_S = 0.01
+_TOGETHER = 100
 _FRAMES = 12
 # arq logs the arguments of jobs at INFO; the others repeat what our own lines say.
 _TOO_TALKATIVE = ("arq", "uvicorn.access", "uvicorn.error", "asyncio")
@@ -44,7 +46,8 @@ class LogSink:
 
     def __init__(self, descriptor: int, *, capacity_lines: int = CAPACITY_LINES) -> None:
         self._descriptor = descriptor
-        self._lines: queue.Queue[bytes | None] = queue.Queue(capacity_lines)
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._capacity = capacity_lines
         self._dropped = 0
         self._told = 0
         self._closed = threading.Event()
@@ -57,37 +60,48 @@ class LogSink:
 
     def write(self, line: bytes) -> None:
         """Never waits and never raises."""
-        try:
-            self._lines.put_nowait(line)
-        except queue.Full:
+        if self._lines.qsize() >= self._capacity:
             self._dropped += 1
+        else:
+            self._lines.put(line)
 
     def close(self, *, limit_s: float = _FLUSH_LIMIT_S) -> None:
         """Writes what is queued, as far as the reader takes it in time."""
-        deadline = time.monotonic() + limit_s
-        try:
-            self._lines.put(None, timeout=limit_s)
-        except queue.Full:
-            return
-        self._closed.wait(max(0.0, deadline - time.monotonic()))
+        self._lines.put(None)
+        self._closed.wait(limit_s)
 
     def _run(self) -> None:
         told_at = 0.0
         while (line := self._lines.get()) is not None:
-            self._write_out(line)
+            time.sleep(_GATHER_S)  # lines that come together leave together, and wake this thread once
+            last = self._write_gathered(line)
+            if last:
+                break
             if time.monotonic() - told_at > _TELL_DROPS_EVERY_S:
                 self._tell_drops()
                 told_at = time.monotonic()
         self._tell_drops()
         self._closed.set()
 
-    def _write_out(self, line: bytes) -> None:
+    def _write_gathered(self, line: bytes) -> bool:
+        """Writes this line with those that wait behind it; whether the sink was closed behind them."""
+        lines: list[bytes] = [line]
+        closed = False
+        while not closed and len(lines) < _TOGETHER and not self._lines.empty():
+            following = self._lines.get()
+            closed = following is None
+            if following is not None:
+                lines.append(following)
+        self._write_out(b"\n".join(lines), count=len(lines))
+        return closed
+
+    def _write_out(self, line: bytes, *, count: int = 1) -> None:
         rest = memoryview(line + b"\n")
         try:
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except OSError:  # the reader is gone, or the disk is full
-            self._dropped += 1
+            self._dropped += count
 
     def _tell_drops(self) -> None:
         dropped = self._dropped

@@ -12,7 +12,14 @@ from vouchpost_gateway.domain.lane import Ring, deliveries
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.lanes import BellLimits, one_ring
-from vouchpost_gateway.ledger.record import Record, pack_delivery, pack_delivery_state, unpack, unpack_delivery_state
+from vouchpost_gateway.ledger.record import (
+    Record,
+    pack_delivery,
+    pack_delivery_state,
+    unpack,
+    unpack_delivery_state,
+    unpack_event,
+)
 from vouchpost_gateway.ledger.scripts import load
 from vouchpost_gateway.ledger.store import Store
 from vouchpost_gateway.ledger.subscriptions import LATEST_CAP
@@ -33,8 +40,8 @@ class DeliveryRecords:
 
     async def event(self, world: World, ref: EventRef) -> Event | None:
         """The event with its stored bytes; None when it is no longer kept."""
-        record = await self.record(world, ref.stem)
-        return record.events.get(ref.revision) if record else None
+        text = await self.store.call("GET", keys.record(world, ref.stem))
+        return unpack_event(ref.stem, text, ref.revision) if text else None
 
     async def events_of(self, world: World, stem: str) -> list[tuple[Event, dict[int, DeliveryState]]]:
         """The events of a record, oldest first, and how the delivery of each to each subscription stands."""

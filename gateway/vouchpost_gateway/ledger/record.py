@@ -137,6 +137,18 @@ def unpack(stem: str, text: bytes) -> Record:
     return record
 
 
+def unpack_event(stem: str, text: bytes, revision: int) -> Event | None:
+    """One event of a record, without reading the rest of it: every attempt needs just this."""
+    unpacker = msgpack.Unpacker(strict_map_key=False)
+    unpacker.feed(text)
+    unpacker.skip()
+    unpacker.skip()
+    for section in unpacker:
+        if section[0] == "e" and section[1] == revision:
+            return Event(stem, revision, section[2], section[3])
+    return None
+
+
 def _pack(*fields: Any) -> bytes:
     packed = msgpack.packb(fields)
     assert isinstance(packed, bytes)
