@@ -8,12 +8,12 @@ from vouchpost import Client
 
 
 @contextmanager
-def signing_secret(client: Client, url: str) -> Generator[str, None, None]:
+def signing_secret(client: Client, url: str, *, include_address: bool = False) -> Generator[str, None, None]:
     """A subscription made here ends with the run; what is to survive it is made once and given by the environment."""
     if given := os.environ.get("VOUCHPOST_SIGNING_SECRET"):
         yield given
         return
-    subscription = client.subscribe(url, description="example")
+    subscription = client.subscribe(url, description="example", include_address=include_address)
     try:
         yield subscription.secret
     finally:

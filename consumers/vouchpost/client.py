@@ -61,9 +61,11 @@ class Client:
         """As soon as there is a verdict, or still pending after `seconds`."""
         return self._run(self._conversations.wait(verification_id, seconds=seconds))
 
-    def subscribe(self, url: str, *, event_types: Sequence[str] = (), description: str = "") -> Subscription:
-        """No event types means all of them."""
-        return self._run(self._conversations.subscribe(_subscription(url, event_types, description)))
+    def subscribe(
+        self, url: str, *, event_types: Sequence[str] = (), description: str = "", include_address: bool = False
+    ) -> Subscription:
+        """No event types means all of them. `include_address` puts the address itself into each event."""
+        return self._run(self._conversations.subscribe(_subscription(url, event_types, description, include_address)))
 
     def unsubscribe(self, subscription_id: str) -> None:
         self._run(self._conversations.unsubscribe(subscription_id))
@@ -157,9 +159,13 @@ class AsyncClient:
         """As soon as there is a verdict, or still pending after `seconds`."""
         return await self._run(self._conversations.wait(verification_id, seconds=seconds))
 
-    async def subscribe(self, url: str, *, event_types: Sequence[str] = (), description: str = "") -> Subscription:
-        """No event types means all of them."""
-        return await self._run(self._conversations.subscribe(_subscription(url, event_types, description)))
+    async def subscribe(
+        self, url: str, *, event_types: Sequence[str] = (), description: str = "", include_address: bool = False
+    ) -> Subscription:
+        """No event types means all of them. `include_address` puts the address itself into each event."""
+        return await self._run(
+            self._conversations.subscribe(_subscription(url, event_types, description, include_address))
+        )
 
     async def unsubscribe(self, subscription_id: str) -> None:
         await self._run(self._conversations.unsubscribe(subscription_id))
@@ -247,5 +253,11 @@ def _submission(
     return {"email": email, "subject_id": subject_id, "depth": depth, "priority": priority, "metadata": kept}
 
 
-def _subscription(url: str, event_types: Sequence[str], description: str) -> dict[str, Any]:
-    return {"url": url, "event_types": list(event_types), "description": description}
+def _subscription(
+    url: str,
+    event_types: Sequence[str],
+    description: str,
+    include_address: bool,  # noqa: FBT001 - private, with two callers
+) -> dict[str, Any]:
+    include = {"include": ["address"]} if include_address else {}
+    return {"url": url, "event_types": list(event_types), "description": description, **include}

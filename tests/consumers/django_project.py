@@ -26,7 +26,7 @@ settings.configure(
         }
     },
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
-    INSTALLED_APPS=["vouchpost.integrations.django"],
+    INSTALLED_APPS=["vouchpost.integrations.django", "consumers.examples.marketing"],
     MIDDLEWARE=["django.middleware.common.CommonMiddleware", "django.middleware.csrf.CsrfViewMiddleware"],
     ROOT_URLCONF=[],
     SECRET_KEY="for tests",
@@ -39,7 +39,7 @@ from django.db import connection, connections  # noqa: E402
 
 from vouchpost.integrations.django.store import DjangoStore  # noqa: E402
 
-call_command("migrate", verbosity=0)
+call_command("migrate", run_syncdb=True, verbosity=0)
 with connection.cursor() as _cursor:
     _cursor.execute("CREATE TABLE effects (id INTEGER PRIMARY KEY, text TEXT)")
 
@@ -65,7 +65,7 @@ class Closing(DjangoStore):
 def empty_database() -> Callable[[], list[str]]:
     """Empties every table, and returns a function that reads the effects."""
     with connection.cursor() as cursor:
-        for table in ("effects", "vouchpost_mark", "vouchpost_guard"):
+        for table in ("effects", "vouchpost_mark", "vouchpost_guard", "marketing_recipient"):
             cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the line above
     connections.close_all()
 

@@ -1,0 +1,1 @@
+"""A marketing system: who may be written to, and who must not."""

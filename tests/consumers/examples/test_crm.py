@@ -1,0 +1,97 @@
+"""The CRM example: contacts, timelines with one line per event, and a page that escapes what people type."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import create_engine
+
+from consumers.examples.crm.app import Crm, application
+from tests.consumers.gateways import FakeGateway
+from vouchpost.testing import SECRET, EventFactory, SignedEvent
+
+
+class Bench:
+    def __init__(self, folder: Path) -> None:
+        self.gateway = FakeGateway()
+        self.engine = create_engine(f"sqlite:///{folder / 'db'}")
+        self.crm = Crm(engine=self.engine, client=self.gateway.client(), signing_secret=SECRET)
+        self.http: FlaskClient = application(self.crm).test_client()
+
+    def add(self, contact_id: str, email: str) -> int:
+        return self.http.put(f"/contacts/{contact_id}", json={"email": email}).status_code
+
+    def push(self, event: SignedEvent) -> str:
+        return str(self.http.post("/webhooks/vouchpost", data=event.body, headers=event.headers).json["outcome"])  # type: ignore[index]
+
+    def lines(self, contact_id: str) -> int:
+        return self.http.get(f"/contacts/{contact_id}").text.count("<li>")
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    yield made
+    made.engine.dispose()
+
+
+def test_a_verdict_is_one_line_of_the_timeline_however_often_it_comes(
+    bench: Bench, vouchpost_event: EventFactory
+) -> None:
+    bench.add("ann", "ann@example.com")
+    event = vouchpost_event(subject_id="ann", status="risky", reason_code="disposable")
+
+    outcomes = [bench.push(event), bench.push(event.again()), bench.push(event.again())]
+
+    assert outcomes == ["applied", "duplicate", "duplicate"]
+    assert bench.lines("ann") == 1
+    assert "risky disposable" in bench.http.get("/contacts/ann").text
+
+
+def test_a_late_verdict_stays_out_of_status_and_timeline(bench: Bench, vouchpost_event: EventFactory) -> None:
+    bench.add("ann", "ann@example.com")
+    older, newer = (vouchpost_event(subject_id="ann", status=status) for status in ("invalid", "valid"))
+
+    outcomes = [bench.push(newer), bench.push(older)]
+
+    assert outcomes == ["applied", "stale"]
+    assert "<td>valid" in bench.http.get("/").text
+    assert bench.lines("ann") == 1
+
+
+def test_a_contact_and_its_submission_are_stored_together(bench: Bench) -> None:
+    bench.gateway.up = False
+    assert bench.add("ann", "ann@example.com") == 202
+    bench.crm.submitter.run_once()
+    assert bench.gateway.emails == []
+
+    bench.gateway.up = True
+    bench.crm.submitter.run_once()
+
+    assert bench.gateway.emails == ["ann@example.com"]
+
+
+def test_after_a_change_of_address_verdicts_of_the_old_one_are_stale(
+    bench: Bench, vouchpost_event: EventFactory
+) -> None:
+    """The gateway answers sequence 7 for every submission here."""
+    bench.add("ann", "new@example.com")
+    bench.crm.submitter.run_once()
+
+    assert bench.push(vouchpost_event(subject_id="ann", sequence=6)) == "stale"
+    assert bench.push(vouchpost_event(subject_id="ann", sequence=7)) == "applied"
+
+
+def test_typing_mistakes_are_turned_away_and_unknown_contacts_are_nobody(
+    bench: Bench, vouchpost_event: EventFactory
+) -> None:
+    assert bench.add("ann", "ann@") == 422
+    assert bench.push(vouchpost_event(subject_id="nobody")) == "applied"
+    assert bench.http.get("/contacts/nobody").status_code == 404
+
+
+def test_what_people_type_is_escaped(bench: Bench) -> None:
+    bench.add("ann", "<script>alert(1)</script>@example.com")
+
+    assert "<script>alert" not in bench.http.get("/").text + bench.http.get("/contacts/ann").text
