@@ -38,6 +38,7 @@ from vouchpost_gateway.domain.verification import (
     ReasonCode,
     Status,
     Verdict,
+    Verification,
 )
 from vouchpost_gateway.domain.world import Mode, World
 from vouchpost_gateway.ledger import keys
@@ -206,10 +207,17 @@ class Bench:
         """Commits with an event at the current revision of the subscription set, unless another one is given."""
         return self.run(self._commit(claim, targets, **made))
 
-    async def _commit(
+    async def _commit(self, claim: Claim, targets: Sequence[int], **made: Any) -> tuple[str, list[Ring]]:
+        verification = await self.verifications.view(self.world, claim.item)
+        if verification is None:
+            return "erased", []
+        return await self.commit_view(verification, claim, targets, **made)
+
+    async def commit_view(
         self,
+        verification: Verification,
         claim: Claim,
-        targets: Sequence[int],
+        targets: Sequence[int] = (),
         *,
         verdict: Verdict = VALID,
         revision: int = 1,
@@ -217,9 +225,6 @@ class Bench:
         recheck_ms: int | None = None,
         cache_ms: int = 0,
     ) -> tuple[str, list[Ring]]:
-        verification = await self.verifications.view(self.world, claim.item)
-        if verification is None:
-            return "erased", []
         event = verdict_event(
             verification, verdict, revision=revision, at_ms=START_MS, checked_ms=START_MS, email_hash="00" * 32
         )
