@@ -57,9 +57,9 @@ class BellWorker(Worker):
 def make_worker(pool: ArqRedis, queue: Queue, drain: DrainLane, *, slots: int, job_timeout_s: float) -> BellWorker:
     """A worker of one queue. Its jobs carry ids only; trying again is the ledger's business, not arq's."""
 
-    async def drain_job(_ctx: dict[Any, Any], lane_id: str, generation: int) -> None:
+    async def drain_job(_ctx: dict[Any, Any], lane_id: object, generation: object) -> None:
         try:
-            lane = Lane.parse(lane_id)
+            lane, generation = Lane.parse(str(lane_id)), int(str(generation))
         except ValueError:
             logging.getLogger(__name__).warning("a job of arq names no lane")
             return

@@ -1,15 +1,19 @@
 """Lanes: due work of one tenant, or of one subscription, ordered by due time; and what a turn of draining one says."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
 from vouchpost_gateway.domain.delivery import DeliveryProgress
-from vouchpost_gateway.domain.ids import decode, encode
+from vouchpost_gateway.domain.ids import ALPHABET, decode, encode
 from vouchpost_gateway.domain.verification import CheckRun, Priority
 from vouchpost_gateway.domain.world import Mode, World
 
 QUEUE_OF = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 """Which of a lane's three due sets holds an item."""
+
+
+_LANE_ID = re.compile(rf"([0-9]{{2}})\.([{ALPHABET}]+)([lt])\.(?:([vr])|d\.([{ALPHABET}]{{4}}))")
 
 
 class LaneKind(StrEnum):
@@ -39,10 +43,12 @@ class Lane:
     @classmethod
     def parse(cls, lane_id: str) -> "Lane":
         """The lane that an arq job names; ValueError for anything that `id` did not write."""
-        partition, world_name, kind, *number = lane_id.split(".")
-        mode = Mode.LIVE if world_name[-1] == "l" else Mode.TEST
-        world = World(world_name[:-1], mode, int(partition))
-        return cls(world, LaneKind(kind), decode(number[0]) if number else 0)
+        match = _LANE_ID.fullmatch(lane_id)
+        if match is None:
+            raise ValueError("not the id of a lane")
+        partition, tenant_id, mode, kind, number = match.groups()
+        world = World(tenant_id, Mode.LIVE if mode == "l" else Mode.TEST, int(partition))
+        return cls(world, LaneKind(kind or "d"), decode(number) if number else 0)
 
 
 @dataclass(frozen=True, slots=True)
