@@ -5,5 +5,7 @@
 local text = redis.call('GET', KEYS[1])
 if text and string.sub(text, 1, 1) ~= '~' then return {'known', text} end
 if text and text ~= '~' .. ARGV[1] then return {'busy', redis.call('PTTL', KEYS[1])} end
+-- The first write takes away, so that checking goes on when Redis is at its memory limit.
+redis.call('DEL', KEYS[1])
 redis.call('SET', KEYS[1], '~' .. ARGV[1], 'PX', ARGV[2])
 return {'mine', ''}

@@ -29,10 +29,13 @@ local function note(target)
 end
 
 if expected ~= '' then
-  redis.call('ZADD', changes, redis.call('HINCRBY', lane[COUNTERS], 'subscriptions', 1), number)
+  -- What is removed is taken away first, so that it can be when Redis is at its memory limit.
   if packed == '' then
     redis.call('HDEL', subscriptions, number)
     redis.call('HDEL', versions, number)
+  end
+  redis.call('ZADD', changes, redis.call('HINCRBY', lane[COUNTERS], 'subscriptions', 1), number)
+  if packed == '' then
     redis.call('ZREM', lane[DUE], lane.id)
     redis.call('HDEL', lane[BELL], lane.id)
     local counted = redis.call('HGET', lane[META], 'counted')
