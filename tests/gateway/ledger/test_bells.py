@@ -1,0 +1,178 @@
+"""Bells are arq jobs: arq's own client reads them, arq's own worker runs them, and never is anything unpickled."""
+
+import asyncio
+import pickle
+from collections.abc import Awaitable, Callable
+
+import pytest
+from arq.constants import job_key_prefix
+from arq.jobs import Job
+
+from tests.gateway.ledger.bench import Bench
+from vouchpost_gateway.domain.lane import Lane, Ring, deliveries, recoveries, verifications
+from vouchpost_gateway.ledger.bells import Bells, Queue, loads, queue_of
+from vouchpost_gateway.ledger.store import Store
+from vouchpost_gateway.worker import BellWorker, arq_pool, make_worker
+
+
+async def _rung(store: Store, *rings: Ring) -> Bells:
+    bells = Bells(store)
+    bells.ring(rings)
+    await bells.aclose()
+    return bells
+
+
+async def _worked(url: str, queue: Queue, until: Callable[[list[tuple[Lane, int]]], bool]) -> list[tuple[Lane, int]]:
+    """What a real arq worker ran, until that is enough or a second has passed."""
+    ran: list[tuple[Lane, int]] = []
+
+    async def drain(lane: Lane, generation: int) -> None:
+        ran.append((lane, generation))
+
+    pool = arq_pool(url, connections=4)
+    worker = make_worker(pool, queue, drain, slots=4, job_timeout_s=5)
+    try:
+        await _until(worker, lambda: until(ran))
+    finally:
+        await pool.aclose(close_connection_pool=True)
+    return ran
+
+
+async def _until(worker: BellWorker, enough: Callable[[], bool]) -> None:
+    main = asyncio.create_task(worker.main())
+    for _ in range(100):
+        if enough() and not any(not task.done() for task in worker.tasks.values()):
+            break
+        await asyncio.sleep(0.01)
+    main.cancel()
+    await asyncio.gather(main, *worker.tasks.values(), return_exceptions=True)
+
+
+def test_a_bell_is_an_arq_job_with_ids_only(bench: Bench) -> None:
+    lane = verifications(bench.world)
+
+    async def info() -> object:
+        await _rung(bench.store, Ring(lane.id, 3, slow=False))
+        pool = arq_pool(bench.url, connections=2)
+        job = Job(f"{lane.id}:3", pool, Queue.VERIFY.value, _deserializer=loads)
+        found = await job.info()
+        await pool.aclose(close_connection_pool=True)
+        assert found is not None
+        return found.function, found.args, found.kwargs
+
+    assert bench.run(info()) == ("drain", [lane.id, 3], {})
+
+
+def test_a_real_arq_worker_runs_each_bell_once_and_leaves_nothing(bench: Bench) -> None:
+    lane = verifications(bench.world)
+
+    async def main() -> list[tuple[Lane, int]]:
+        await _rung(bench.store, *(Ring(lane.id, generation, slow=False) for generation in (1, 2, 3)))
+        return await _worked(bench.url, Queue.VERIFY, lambda ran: len(ran) == 3)
+
+    assert sorted(generation for _, generation in bench.run(main())) == [1, 2, 3]
+    assert bench.raw.zcard(Queue.VERIFY.value) == 0
+    assert [name for name in bench.raw.keys("arq:*") if b"health" not in name] == []
+
+
+def test_a_bell_rung_twice_is_one_job(bench: Bench) -> None:
+    ring = Ring(verifications(bench.world).id, 1, slow=False)
+
+    bench.run(_rung(bench.store, ring, ring))
+
+    assert bench.raw.zcard(Queue.VERIFY.value) == 1
+
+
+@pytest.mark.parametrize(
+    ("lane", "slow", "queue"),
+    [
+        pytest.param(verifications, False, Queue.VERIFY, id="verifications"),
+        pytest.param(recoveries, False, Queue.VERIFY, id="recoveries"),
+        pytest.param(lambda world: deliveries(world, 1), False, Queue.DELIVER, id="deliveries"),
+        pytest.param(lambda world: deliveries(world, 1), True, Queue.SLOW, id="slow"),
+    ],
+)
+def test_each_kind_of_work_has_a_queue_of_its_own(
+    bench: Bench,
+    lane: Callable[[object], Lane],
+    slow: bool,  # noqa: FBT001
+    queue: Queue,
+) -> None:
+    assert queue_of(Ring(lane(bench.world).id, 1, slow)) is queue
+
+
+def test_a_worker_that_waits_is_told_of_a_ring(bench: Bench) -> None:
+    with bench.raw.pubsub(ignore_subscribe_messages=True) as heard:
+        heard.subscribe(Queue.VERIFY.channel)
+        heard.get_message(timeout=1)
+
+        bench.run(_rung(bench.store, Ring(verifications(bench.world).id, 1, slow=False)))
+
+        assert heard.get_message(timeout=1)
+
+
+def test_whatever_is_written_into_the_queue_a_worker_goes_on_and_unpickles_nothing(bench: Bench) -> None:
+    """Whoever can write a pickle into a queue must not run code in our workers."""
+    lane = verifications(bench.world)
+    hostile = {
+        "pickled": pickle.dumps({"t": 1, "f": "drain", "a": (_Bomb(),), "k": {}, "et": 1}),
+        "no-lane": b'{"t": null, "f": "drain", "a": ["x", 1], "k": {}, "et": 1}',
+        "no-world": b'{"t": null, "f": "drain", "a": ["01..v", 1], "k": {}, "et": 1}',
+        "no-number": b'{"t": null, "f": "drain", "a": ["01.0001l.d.!!!!", 1], "k": {}, "et": 1}',
+        "no-text": b'{"t": null, "f": "drain", "a": [{"a": 1}, []], "k": {}, "et": 1}',
+        "no-generation": f'{{"t": null, "f": "drain", "a": ["{lane.id}", "x"], "k": {{}}, "et": 1}}'.encode(),
+        "no-job": b"[]",
+        "deep": b"[" * 5000,
+    }
+    for name, text in hostile.items():
+        bench.raw.set(job_key_prefix + name, text)
+        bench.raw.zadd(Queue.VERIFY.value, {name: 1})
+
+    async def main() -> list[tuple[Lane, int]]:
+        await _rung(bench.store, Ring(lane.id, 9, slow=False))
+        return await _worked(bench.url, Queue.VERIFY, bool)
+
+    assert bench.run(main()) == [(lane, 9)]
+    assert bench.raw.zcard(Queue.VERIFY.value) == 0
+
+
+class _Bomb:
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return pytest.fail, ("unpickled",)
+
+
+def test_without_memory_for_a_bell_the_worker_answers_it_itself(bench: Bench) -> None:
+    ring = Ring(verifications(bench.world).id, 1, slow=False)
+    answered: list[Ring] = []
+
+    async def main() -> None:
+        bells = Bells(bench.store)
+        bells.answer_here = answered.append
+        bells.ring([ring])
+        await bells.aclose()
+
+    before = bench.raw.config_get("maxmemory")["maxmemory"]
+    bench.raw.config_set("maxmemory", 1)
+    try:
+        bench.run(main())
+    finally:
+        bench.raw.config_set("maxmemory", before)
+
+    assert answered == [ring]
+
+
+def test_a_redis_that_is_away_never_fails_a_ring() -> None:
+    async def main() -> None:
+        store = Store("redis://127.0.0.1:1/0", connect_limit_s=0.2)
+        bells = await _rung(store, Ring("01.0001l.v", 1, slow=False))
+        bells.ring([])
+        await store.aclose()
+
+    _run(main())
+
+
+def _run(work: Awaitable[None]) -> None:
+    async def main() -> None:
+        await work
+
+    asyncio.run(main())
