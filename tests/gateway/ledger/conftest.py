@@ -9,7 +9,7 @@ from tests.gateway.ledger.bench import Bench
 from vouchpost_gateway.embedded.redis_server import EmbeddedRedis
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def quick_redis(every_redis: EmbeddedRedis) -> Iterator[str]:
     """A server that does not wait for its disk: what these tests ask does not depend on it."""
     with redis.Redis.from_url(every_redis.url) as client:
