@@ -60,7 +60,7 @@ class Policy:
         )
 
     def amended(self, name: str, statuses: Mapping[str, Status]) -> Self:
-        """The same policy with other statuses for some findings: role accounts valid, free providers risky, as one likes.
+        """The same policy with other statuses for some findings: role accounts valid, free providers risky.
 
         Only what is certain of the address can be amended: ValueError where nothing is known or nothing can be
         delivered, since unknown must never become an answer, nor an address that is none a good one.

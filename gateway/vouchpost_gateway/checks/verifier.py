@@ -5,7 +5,6 @@ do, and always answers within its time limit.
 """
 
 import asyncio
-import ipaddress
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,6 +19,7 @@ from vouchpost_gateway.checks.nameservers import parse_server, servers_of
 from vouchpost_gateway.checks.policy import Policy, default_policy
 from vouchpost_gateway.checks.reserved import is_reserved, is_sandbox
 from vouchpost_gateway.checks.role import RoleNames, packaged_roles
+from vouchpost_gateway.checks.sandbox import SandboxMail, is_sandbox_host
 from vouchpost_gateway.checks.smtp import Manners
 from vouchpost_gateway.checks.syntax import Mailbox, Malformed, normalise
 from vouchpost_gateway.checks.typo import suggestion
@@ -31,8 +31,6 @@ from vouchpost_gateway.domain.world import Mode
 _TIME_LIMIT_S: Final = 10.0
 _HOSTS_TO_TRY: Final = 2
 _ADDRESSES_KEPT: Final = 65_536
-# RFC 5737 and RFC 3849, for documentation: where the hosts of the sandbox seem to live.
-_SANDBOX_HOSTS = (ipaddress.ip_network("192.0.2.0/24"), ipaddress.ip_network("2001:db8::/32"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +52,7 @@ class Verifier:
         sandbox: Resolver | None,
         is_public: Callable[[str], bool] = is_public,
         mailbox: MailboxCheck | None = None,
+        sandbox_mail: SandboxMail | None = None,
         policy: Policy | None = None,
         lists: DomainLists | None = None,
         roles: RoleNames | None = None,
@@ -61,9 +60,10 @@ class Verifier:
         self._resolvers = [live, sandbox] if sandbox else [live]
         self._worlds = {
             Mode.LIVE: _World(live, lru_cache(_ADDRESSES_KEPT)(is_public), sandbox=False),
-            Mode.TEST: _World(sandbox, lru_cache(_ADDRESSES_KEPT)(_in_sandbox), sandbox=True),
+            Mode.TEST: _World(sandbox, is_sandbox_host, sandbox=True),
         }
         self._mailbox = mailbox
+        self._sandbox_mail = sandbox_mail
         self._policy = policy or default_policy()
         self._lists = lists or packaged_lists()
         self._roles = roles or packaged_roles()
@@ -81,17 +81,20 @@ class Verifier:
     ) -> Self:
         """From plain settings. No servers named means the system's; without a sandbox, test questions stay unknown.
 
-        `manners` enables the mailbox check for live questions: who we say we are to mail hosts.
+        `manners` enables the mailbox check for live questions: who we say we are to mail hosts. Test questions have the
+        sandbox's own mail host.
 
         Raises Misconfigured for a server that is none.
         """
         live = Resolver(servers_of(dns_servers), timeout_s=dns_timeout_s)
-        # Failures of the sandbox are played on purpose and counted, so none is kept.
-        sandbox = (
-            Resolver([parse_server(sandbox_dns)], timeout_s=dns_timeout_s, failure_ttl_s=0) if sandbox_dns else None
-        )
         mailbox = MailboxCheck(manners) if manners else None
-        return cls(live=live, sandbox=sandbox, is_public=is_public, mailbox=mailbox)
+        if sandbox_dns is None:
+            return cls(live=live, sandbox=None, is_public=is_public, mailbox=mailbox)
+        server = parse_server(sandbox_dns)
+        # Failures of the sandbox are played on purpose and counted, so none is kept.
+        sandbox = Resolver([server], timeout_s=dns_timeout_s, failure_ttl_s=0)
+        mail = SandboxMail(sandbox, server)
+        return cls(live=live, sandbox=sandbox, is_public=is_public, mailbox=mailbox, sandbox_mail=mail)
 
     async def aclose(self) -> None:
         for resolver in self._resolvers:
@@ -115,12 +118,17 @@ class Verifier:
 
     async def _remote_findings(self, mailbox: Mailbox, depth: Depth, world: _World) -> list[Finding]:
         """What name servers say and, where it is asked for and enabled, what the mail host says."""
-        asks = depth is Depth.MAILBOX and self._mailbox is not None and not world.sandbox
-        route = await self._mail_route(mailbox.domain, world, wanted=_HOSTS_TO_TRY if asks else 1)
+        check = await self._mailbox_check(world) if depth is Depth.MAILBOX else None
+        route = await self._mail_route(mailbox.domain, world, wanted=_HOSTS_TO_TRY if check else 1)
         findings = [route.finding, *self._lists.look_up_hosts(host.name for host in route.hosts)]
-        if asks and self._mailbox is not None and route.hosts:
-            findings.append(await self._mailbox.ask(mailbox, route.hosts))
+        if check and route.hosts:
+            findings.append(await check.ask(mailbox, route.hosts))
         return findings
+
+    async def _mailbox_check(self, world: _World) -> MailboxCheck | None:
+        if not world.sandbox:
+            return self._mailbox
+        return await self._sandbox_mail.check() if self._sandbox_mail else None
 
     def _local_findings(self, mailbox: Mailbox) -> list[Finding]:
         """What needs no network: the lists, and the kind of name."""
@@ -196,7 +204,3 @@ def _retry_after_s(findings: Sequence[Finding]) -> float | None:
     """What a host hinted, as a floor for the next check."""
     hints = (finding.facts.get("retry_after_s") for finding in findings)
     return next((float(hint) for hint in hints if hint), None)
-
-
-def _in_sandbox(address: str) -> bool:
-    return any(ipaddress.ip_address(address) in network for network in _SANDBOX_HOSTS)

@@ -1,8 +1,9 @@
 """The sandbox's DNS zone: a real name server on loopback, so that test keys get every answer and reach no network.
 
 `SANDBOX_DOMAINS` is the one table of what it answers and what a verification at depth `domain` then says; the demo and
-the documentation are made from it. A name under a listed one behaves like it (`a1.flapping.example`), with a count of
-its own. Run in its own process: `python -m vouchpost_gateway.embedded.dns --port 0` prints where it listens.
+the documentation are made from it. What its mail host says stands in `smtp.py`. A name under a listed one behaves like
+it (`a1.flapping.example`), with a count of its own. Run in its own process: `python -m vouchpost_gateway.embedded.dns
+--port 0` prints where it listens.
 """
 
 import argparse
@@ -20,10 +21,13 @@ from typing import Final, cast
 from dnslib import QTYPE, RCODE, RR, DNSError, DNSRecord  # type: ignore[import-untyped]  # it has no annotations
 
 from vouchpost_gateway.domain.verification import ReasonCode, Status
+from vouchpost_gateway.embedded import smtp
 
 # RFC 5737 and RFC 3849: addresses that are nobody's, which the checks accept in test mode alone.
 _HOST = "192.0.2.25"
 _TTL_S: Final = 60
+# RFC 2782: where the sandbox's mail host listens, on the address that serves the zone.
+_SMTP: Final = "_smtp._tcp.sandbox.example"
 _UDP_LIMIT: Final = 1232
 _LARGEST_QUERY: Final = 4096
 _TCP_PATIENCE_S: Final = 5.0
@@ -63,6 +67,9 @@ SANDBOX_DOMAINS: Mapping[str, SandboxDomain] = MappingProxyType(
         ),
         "free.example": SandboxDomain(*_GOOD, "a free provider: flagged, still valid", _MX),
         "relay.example": SandboxDomain(*_GOOD, "an alias relay: noted, still valid", _MX),
+        "mailbox.example": SandboxDomain(*_GOOD, "its mailboxes are those of the mail host's table", _MX),
+        "catchall.example": SandboxDomain(*_GOOD, "its mail host takes mail for any name", _MX),
+        "blanket.example": SandboxDomain(*_GOOD, "its mail host refuses every name", _MX),
         "slow.example": SandboxDomain(*_GOOD, "answers after a second", _MX, delay_s=1.0),
         "flapping.example": SandboxDomain(
             *_GOOD, "SERVFAIL twice, then mail hosts, in turn: valid at the third check", _MX, failures_first=2
@@ -108,6 +115,7 @@ _HOSTS: Mapping[str, Records] = MappingProxyType(
 class SandboxZone:
     """Answers queries as the table says; counts, per name, the failures already played."""
 
+    smtp_port: int
     _played: dict[str, int] = field(default_factory=dict)
 
     def behaviour(self, name: str) -> SandboxDomain | None:
@@ -122,6 +130,8 @@ class SandboxZone:
         """The reply, or None to stay silent."""
         name = str(query.q.qname).lower().rstrip(".")
         reply = query.reply(ra=1, aa=1)
+        if name == _SMTP:
+            return self._filled(reply, name, (("SRV", f"0 0 {self.smtp_port} mx1.sandbox.example"),))
         if name in _HOSTS:
             return self._filled(reply, name, _HOSTS[name])
         domain = self.behaviour(name)
@@ -242,16 +252,17 @@ def _record(name: str, kind: str, data: str) -> RR:
 
 @asynccontextmanager
 async def serve(*, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
-    """Serves the zone by UDP and TCP on one port, which it yields, until the block ends."""
-    zone = SandboxZone()
-    tcp = _Tcp(zone)
-    transport, server = await _bind(zone, tcp, host, port)
-    try:
-        yield transport.get_extra_info("sockname")[1]
-    finally:
-        transport.close()
-        server.close()
-        await tcp.aclose()
+    """Serves the zone by UDP and TCP on one port, which it yields, and its mail host, until the block ends."""
+    async with smtp.serve(host=host) as smtp_port:
+        zone = SandboxZone(smtp_port)
+        tcp = _Tcp(zone)
+        transport, server = await _bind(zone, tcp, host, port)
+        try:
+            yield transport.get_extra_info("sockname")[1]
+        finally:
+            transport.close()
+            server.close()
+            await tcp.aclose()
 
 
 async def _bind(zone: SandboxZone, tcp: _Tcp, host: str, port: int) -> tuple[asyncio.DatagramTransport, asyncio.Server]:

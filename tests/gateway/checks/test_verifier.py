@@ -9,6 +9,7 @@ from vouchpost_gateway.checks.verifier import Verifier
 from vouchpost_gateway.domain.verification import Depth, Flags, Question, ReasonCode, Status, Verdict
 from vouchpost_gateway.domain.world import Mode
 from vouchpost_gateway.embedded.dns import SANDBOX_DOMAINS
+from vouchpost_gateway.embedded.smtp import SANDBOX_MAILBOXES
 
 from .conftest import Ask
 from .peers import name_server, zone
@@ -50,14 +51,56 @@ def test_depth_syntax_asks_nobody_and_says_so_in_its_reason(ask: Ask) -> None:
     assert (role.status, role.reason_code) == (Status.RISKY, ReasonCode.ROLE_ACCOUNT)
 
 
-def test_depth_mailbox_without_a_mailbox_check_is_the_domain_verdict_and_names_what_was_skipped(ask: Ask) -> None:
+def test_depth_mailbox_without_a_mailbox_check_is_the_domain_verdict_and_names_what_was_skipped() -> None:
     """Not degraded: nothing is out of order and no recheck would tell more."""
-    (verdict,) = ask(["jane@valid.example"], depth=Depth.MAILBOX)
+
+    async def main() -> Verdict:
+        async with name_server(zone("b.net. 60 IN MX 10 mx.b.net.\nmx.b.net. 60 IN A 1.1.1.1")) as dns:
+            verifier = Verifier.open(dns_servers=[dns.server])
+            verdict = await verifier.verify(Question("jane@b.net", Depth.MAILBOX, Mode.LIVE))
+            await verifier.aclose()
+            return verdict
+
+    verdict = asyncio.run(main())
 
     assert (verdict.status, verdict.reason_code) == (Status.VALID, ReasonCode.DOMAIN_ACCEPTS_MAIL)
     assert verdict.checks_skipped == ("mailbox",)
     assert not verdict.degraded
     assert not verdict.temporary
+
+
+@pytest.mark.parametrize("address", SANDBOX_MAILBOXES)
+def test_a_sandbox_mailbox_ends_as_its_table_says(ask: Ask, address: str) -> None:
+    expected = SANDBOX_MAILBOXES[address]
+    questions = [address.replace("*", "jane")] * (expected.refusals_first + 1)
+
+    *earlier, last = ask(questions, depth=Depth.MAILBOX)
+
+    assert (last.status, last.reason_code) == (expected.status, expected.reason)
+    assert [verdict.reason_code for verdict in earlier] == [ReasonCode.GREYLISTED] * expected.refusals_first
+    assert all(verdict.temporary and verdict.retry_after_s == 60 for verdict in earlier)
+
+
+def test_at_other_domains_of_the_sandbox_the_mailbox_asked_about_exists(ask: Ask) -> None:
+    (verdict,) = ask(["jane@valid.example"], depth=Depth.MAILBOX)
+
+    assert (verdict.status, verdict.reason_code) == (Status.VALID, ReasonCode.MAILBOX_EXISTS)
+    assert verdict.checks_skipped == ()
+
+
+def test_every_status_and_nearly_every_reason_can_be_had_from_the_sandbox() -> None:
+    domains = {domain.reason for domain in SANDBOX_DOMAINS.values()}
+    mailboxes = {mailbox.reason for mailbox in SANDBOX_MAILBOXES.values()}
+    # By the shape of the address alone, and what only a broken gateway or a policy of the tenant's own brings about.
+    elsewhere = {"syntax_ok", "invalid_syntax", "reserved_domain", "role_account", "check_skipped"}
+    never = {
+        "alias_relay", "free_provider", "gibberish", "typo_suspected", "denied_by_policy", "mx_unreachable",
+        "timed_out", "provider_unavailable", "poisoned",
+    }  # fmt: skip
+
+    assert {reason.value for reason in domains | mailboxes} | elsewhere | never == {
+        reason.value for reason in ReasonCode
+    }
 
 
 @pytest.mark.parametrize(
