@@ -10,7 +10,14 @@ from typing import TypeVar
 from vouchpost_gateway.api.services import Services
 from vouchpost_gateway.domain.access import ApiKey, Partner, hash_secret, parse_key
 from vouchpost_gateway.domain.delivery import Delivery, DeliveryState
-from vouchpost_gateway.domain.errors import Conflict, IdempotencyConflict, NotAuthenticated, NotFound, Overloaded
+from vouchpost_gateway.domain.errors import (
+    Conflict,
+    IdempotencyConflict,
+    InvalidField,
+    NotAuthenticated,
+    NotFound,
+    Overloaded,
+)
 from vouchpost_gateway.domain.event import Event, EventType, build, verdict_event
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, encode, new_stem, plain_id, subscription_id
 from vouchpost_gateway.domain.page import Page
@@ -377,8 +384,8 @@ class MemoryAccess:
         partner_id: str | None,
         expires_ms: int | None,
     ) -> tuple[ApiKey, str]:
-        if partner_id is not None:
-            _found(self._store.shelf(world).partners, partner_id, "partner")
+        if partner_id is not None and partner_id not in self._store.shelf(world).partners:
+            raise InvalidField("partner_id", "no such partner")
         return self._store.issue_key(
             *scopes,
             tenant_id=world.tenant_id,
