@@ -101,6 +101,13 @@ class Settings(BaseSettings):
         (), description="comma-separated addresses or names, :port if not 53; the system's when not set"
     )
     dns_timeout_s: float = Field(5, gt=0, le=60, description="limit of one DNS question: up to 60 seconds")
+    smtp_mail_from: str | None = Field(
+        None, description="an address of yours; as it mail hosts are asked at depth mailbox, and none when not set"
+    )
+    smtp_helo_name: str | None = Field(
+        None, description="the public host name of this machine; the domain of smtp_mail_from when not set"
+    )
+    smtp_timeout_s: float = Field(25, ge=1, le=120, description="limit of all talk with mail hosts: 1 to 120 seconds")
     sandbox_dns: Address | None = Field(None, description="host:port of the name server that answers test keys")
 
     push_timeout_s: float = Field(15, ge=1, le=120, description="total limit of one attempt: 1 to 120 seconds")
@@ -141,8 +148,8 @@ class Settings(BaseSettings):
 
     @property
     def check_timeout_s(self) -> float:
-        """All checks of one verification together: room for three DNS questions one after the other."""
-        return 3 * self.dns_timeout_s
+        """All checks of one verification: room for three DNS questions, then for the mail hosts if they are asked."""
+        return 3 * self.dns_timeout_s + (self.smtp_timeout_s if self.smtp_mail_from else 0)
 
     @property
     def verify_lease_s(self) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vouchpost_gateway.api.services import Services
+from vouchpost_gateway.checks.smtp import Manners
 from vouchpost_gateway.checks.syntax import Mailbox, normalise
 from vouchpost_gateway.checks.verifier import Verifier
 from vouchpost_gateway.domain.address import is_public
@@ -228,6 +229,8 @@ async def verify_work(gateway: Gateway) -> AsyncIterator[Verify]:
         dns_timeout_s=settings.dns_timeout_s,
         sandbox_dns=str(settings.sandbox_dns) if settings.sandbox_dns else None,
         is_public=is_public,
+        manners=_manners(settings),
+        smtp_timeout_s=settings.smtp_timeout_s,
     )
     try:
         checks = Checks(verifier)
@@ -256,6 +259,13 @@ async def verify_work(gateway: Gateway) -> AsyncIterator[Verify]:
         )
     finally:
         await verifier.aclose()
+
+
+def _manners(settings: Settings) -> Manners | None:
+    """Who mail hosts are asked by; None where none are."""
+    if settings.smtp_mail_from is None:
+        return None
+    return Manners.introduced(mail_from=settings.smtp_mail_from, helo_name=settings.smtp_helo_name)
 
 
 @asynccontextmanager

@@ -239,3 +239,12 @@ def test_every_setting_says_what_it_accepts() -> None:
     silent = [variable(name) for name, field in Settings.model_fields.items() if not field.description]
 
     assert silent == []
+
+
+def test_a_claim_outlives_the_talk_with_mail_hosts_where_they_are_asked() -> None:
+    quiet = load_settings(dns_timeout_s=5, smtp_timeout_s=40)
+    asking = load_settings(dns_timeout_s=5, smtp_timeout_s=40, smtp_mail_from="probe@vouchpost.example")
+
+    assert quiet.check_timeout_s == 15
+    assert asking.check_timeout_s == 55
+    assert asking.verify_lease_s > asking.check_timeout_s

@@ -10,10 +10,11 @@ import ssl
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeVar, cast
+from typing import Final, Self, TypeVar, cast
 
 from vouchpost_gateway.checks.replies import Phase, Reply
-from vouchpost_gateway.checks.syntax import is_one_line
+from vouchpost_gateway.checks.syntax import Malformed, is_one_line, normalise
+from vouchpost_gateway.domain.errors import Misconfigured
 
 _LONGEST_LINE: Final = 4096
 _LONGEST_REPLY: Final = 16_384
@@ -64,6 +65,17 @@ class Manners:
     connect_s: float = 5.0
     reply_s: float = 10.0
     source_address: str | None = None
+
+    @classmethod
+    def introduced(cls, *, mail_from: str, helo_name: str | None = None) -> Self:
+        """With a sender and a host name that are at least written as such; Misconfigured when one is not."""
+        sender = normalise(mail_from)
+        if isinstance(sender, Malformed):
+            raise Misconfigured("the sender that asks mail hosts is not an address")
+        name = normalise(f"postmaster@{helo_name or sender.domain}")
+        if isinstance(name, Malformed):
+            raise Misconfigured("the name said to mail hosts is not a host name")
+        return cls(helo_name=name.domain, mail_from=sender.address)
 
 
 class Dialogue:

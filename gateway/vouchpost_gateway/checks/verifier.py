@@ -78,6 +78,7 @@ class Verifier:
         sandbox_dns: str | None = None,
         is_public: Callable[[str], bool] = is_public,
         manners: Manners | None = None,
+        smtp_timeout_s: float = 25.0,
     ) -> Self:
         """From plain settings. No servers named means the system's; without a sandbox, test questions stay unknown.
 
@@ -87,7 +88,7 @@ class Verifier:
         Raises Misconfigured for a server that is none.
         """
         live = Resolver(servers_of(dns_servers), timeout_s=dns_timeout_s)
-        mailbox = MailboxCheck(manners) if manners else None
+        mailbox = MailboxCheck(manners, total_s=smtp_timeout_s) if manners else None
         if sandbox_dns is None:
             return cls(live=live, sandbox=None, is_public=is_public, mailbox=mailbox)
         server = parse_server(sandbox_dns)

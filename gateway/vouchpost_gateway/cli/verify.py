@@ -12,7 +12,6 @@ from rich.text import Text
 from rich.tree import Tree
 
 from vouchpost_gateway.checks.smtp import Manners
-from vouchpost_gateway.checks.syntax import Malformed, normalise
 from vouchpost_gateway.checks.verifier import Verifier
 from vouchpost_gateway.domain.errors import Misconfigured
 from vouchpost_gateway.domain.verification import Depth, Finding, Question, Status, Verdict
@@ -89,33 +88,27 @@ def verify(
     ] = "",
     dns_timeout_s: Annotated[float, typer.Option(envvar="VOUCHPOST_DNS_TIMEOUT_S", min=0.1, max=60)] = 5.0,
     mail_from: Annotated[
-        str, typer.Option(help="Who asks mail hosts; without it depth mailbox asks none. An address of your own.")
+        str,
+        typer.Option(
+            envvar="VOUCHPOST_SMTP_MAIL_FROM",
+            help="An address of yours that asks mail hosts; without it none is asked.",
+        ),
     ] = "",
-    helo_name: Annotated[str, typer.Option(help="This machine's public host name, said to mail hosts.")] = "",
+    helo_name: Annotated[
+        str,
+        typer.Option(envvar="VOUCHPOST_SMTP_HELO_NAME", help="This machine's public host name, said to mail hosts."),
+    ] = "",
 ) -> None:
     """Checks one address and prints every finding. Exits 0 for valid, 1 for invalid, 3 for risky, 4 for unknown."""
     servers = [server for server in dns_servers.split(",") if server.strip()]
     try:
-        manners = _manners(mail_from, helo_name)
+        manners = Manners.introduced(mail_from=mail_from, helo_name=helo_name) if mail_from else None
         work = _sandboxed if sandbox else partial(_live, servers=servers, manners=manners)
         verdict = asyncio.run(work(address, depth, timeout_s=dns_timeout_s))
     except Misconfigured as error:
         raise typer.BadParameter(str(error)) from error
     Console().print(tree_of(address, verdict, explain=explain))
     raise typer.Exit(EXIT_CODES[verdict.status])
-
-
-def _manners(mail_from: str, helo_name: str) -> Manners | None:
-    """Who we are to mail hosts: both must be what they claim, or we are refused, and rightly."""
-    if not mail_from:
-        return None
-    sender = normalise(mail_from)
-    if isinstance(sender, Malformed):
-        raise Misconfigured("--mail-from is not an address")
-    name = normalise(f"postmaster@{helo_name or sender.domain}")
-    if isinstance(name, Malformed):
-        raise Misconfigured("--helo-name is not a host name")
-    return Manners(helo_name=name.domain, mail_from=sender.address)
 
 
 async def _sandboxed(address: str, depth: Depth, *, timeout_s: float) -> Verdict:
