@@ -168,3 +168,5 @@ async def perform(stage: Stage, screen: Screen) -> tuple[list[Row], Totals]:
                     return await Play(stage, screen, supervisor, gateway.store, caller, world).run()
             except TimeoutError as error:
                 raise TookTooLongError(f"after {_LIMIT_S:g} s the demo was not over; --keep shows why") from error
+            except ExceptionGroup as errors:  # of what ran at the same time, one says enough
+                raise errors.exceptions[0] from errors
