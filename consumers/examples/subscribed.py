@@ -1,6 +1,8 @@
 """Where an example gets its signing secret: from the environment, or from a subscription for this one run."""
 
 import os
+import signal
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -13,6 +15,7 @@ def signing_secret(client: Client, url: str, *, include_address: bool = False) -
     if given := os.environ.get("VOUCHPOST_SIGNING_SECRET"):
         yield given
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that SIGTERM leaves no subscription behind either
     subscription = client.subscribe(url, description="example", include_address=include_address)
     try:
         yield subscription.secret

@@ -42,7 +42,7 @@ def listen(
         listener = Listener(host=host, port=port)
         with _secrets(listener, subscribe=subscribe, url=url, key=key, given=secret or []) as secrets:
             verifier = Verifier(secrets)
-            console.print(f"Listening on [bold]{listener.url}[/bold]; Ctrl+C ends it.")
+            console.print(f"Listening on [bold]{listener.url}[/bold]; Ctrl+C ends it.", soft_wrap=True)
             listener.serve(verifier, seen=_print_to(console), failed=lambda error: _print_error(console, error))
     except KeyboardInterrupt:
         console.print("Done.")
@@ -71,7 +71,9 @@ def _secrets(
 
 def _print_to(console: Console) -> Callable[[Message], None]:
     def seen(message: Message) -> None:
-        console.print(_headline(message), JSON.from_data(json.loads(message.body), ensure_ascii=True), sep="\n")
+        console.print(
+            _headline(message), JSON.from_data(json.loads(message.body), ensure_ascii=True), sep="\n", soft_wrap=True
+        )
 
     return seen
 
@@ -92,7 +94,7 @@ def _quoted(text: str) -> str:
 
 
 def _print_error(console: Console, error: VouchpostError) -> None:
-    console.print(Text.assemble(("refused ", "bold red"), (error.reason, "red"), f" {error}"))
+    console.print(Text.assemble(("refused ", "bold red"), (error.reason, "red"), f" {error}"), soft_wrap=True)
 
 
 def _leave(*_: object) -> NoReturn:

@@ -22,7 +22,8 @@ def main() -> None:
         crm.submitter.start()
         Console().print(
             f'{base}/ · curl -X PUT {base}/contacts/ann -H "content-type: application/json"'
-            ' -d \'{"email": "ann@example.com"}\''
+            ' -d \'{"email": "ada@valid.example"}\'',
+            soft_wrap=True,
         )
         try:
             application(crm).run(port=port)

@@ -36,12 +36,17 @@ def main() -> None:
     links = Links(os.environ.get("SECRET_KEY") or secrets.token_hex(32))
 
     def tell(account: Account) -> None:  # a real service sends a mail here
-        console.print(f"{base}/accounts/{account.id}/page · confirm: {base}/confirm/{links.token(account)}")
+        console.print(
+            f"{base}/accounts/{account.id}/page · confirm: {base}/confirm/{links.token(account)}", soft_wrap=True
+        )
 
     with Client() as client, signing_secret(client, f"{base}/webhooks/vouchpost") as secret:
         service = SignupService(engine=engine, client=client, signing_secret=secret, told=tell)
         threading.Thread(target=close_now_and_then, args=(engine,), daemon=True).start()
-        console.print(f'curl {base}/signup -H "content-type: application/json" -d \'{{"email": "ann@example.com"}}\'')
+        console.print(
+            f'curl {base}/signup -H "content-type: application/json" -d \'{{"email": "ada@valid.example"}}\'',
+            soft_wrap=True,
+        )
         uvicorn.run(application(service, links), host="127.0.0.1", port=port, log_level="warning")
 
 

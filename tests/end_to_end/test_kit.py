@@ -1,0 +1,140 @@
+"""The consumer kit against a real gateway: what its README says, `vouchpost listen`, and the three examples."""
+
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.end_to_end.account import Account
+from tests.end_to_end.consumer import eventually
+from tests.rig.processes import free_port
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "consumers" / "README.md").read_text()
+APP, SUBMIT = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[:2]
+
+Run = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def run(tenant: Account, tmp_path: Path) -> Iterator[Run]:
+    """Starts a Python process in a folder of its own, as a caller with the tenant's key in the environment."""
+    started: list[subprocess.Popen[str]] = []
+    environment = {
+        **os.environ,
+        "VOUCHPOST_API_KEY": tenant.key,
+        "VOUCHPOST_URL": tenant.url,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+    def start(*arguments: str, **extra: str) -> "subprocess.Popen[str]":
+        log = (tmp_path / f"{len(started)}.log").open("w")
+        process = subprocess.Popen(
+            [sys.executable, *arguments], cwd=tmp_path, env=environment | extra, stdout=log, stderr=log, text=True
+        )
+        log.close()
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+
+
+def is_up(port: int) -> bool:
+    try:
+        httpx.get(f"http://127.0.0.1:{port}/", trust_env=False)
+    except httpx.HTTPError:
+        return False
+    return True
+
+
+def test_the_second_half_of_the_readme_is_followed(run: Run, tenant: Account, tmp_path: Path) -> None:
+    """Subscribe, start the ten lines with the secret that this shows, submit: the contact has its verdict."""
+    port = free_port()
+    subscribe, submit = SUBMIT.split("    verification = ")
+    (tmp_path / "app.py").write_text(APP)
+    (tmp_path / "subscribe.py").write_text(literally(subscribe, tenant, port))
+    (tmp_path / "submit.py").write_text(
+        literally(subscribe.splitlines()[0], tenant, port)
+        + "\nimport time\n"
+        + literally(subscribe.splitlines()[2], tenant, port)
+        + "\n    verification = "
+        + submit
+    )
+
+    assert run("subscribe.py").wait(timeout=20) == 0
+    secret = (tmp_path / "0.log").read_text().strip()
+    run("-m", "uvicorn", "app:app", "--port", str(port), VOUCHPOST_SIGNING_SECRET=secret)
+    assert eventually(lambda: is_up(port))
+    assert run("submit.py").wait(timeout=30) == 0
+
+    def contacts() -> list[tuple[str, str]]:
+        if not (tmp_path / "crm.db").exists():
+            return []
+        with closing(sqlite3.connect(tmp_path / "crm.db")) as database:
+            tables = database.execute("SELECT 1 FROM sqlite_master WHERE name = 'contacts'").fetchall()
+            return database.execute("SELECT * FROM contacts").fetchall() if tables else []
+
+    assert (tmp_path / "2.log").read_text().strip() == "valid"
+    assert eventually(contacts)
+    assert contacts() == [("user_42", "valid")]
+
+
+def literally(code: str, tenant: Account, port: int) -> str:
+    """The README's lines, with this test's key and ports for those that it shows."""
+    code = code.replace("vp_test_…", tenant.key).replace("http://127.0.0.1:8080", tenant.url)
+    return code.replace("127.0.0.1:8090", f"127.0.0.1:{port}")
+
+
+def test_listen_shows_an_event_and_leaves_no_subscription(run: Run, tenant: Account, tmp_path: Path) -> None:
+    listening = run("-m", "vouchpost", "listen", "--port", "0", "--subscribe")
+
+    def printed() -> str:
+        return (tmp_path / "0.log").read_text()
+
+    assert eventually(lambda: "Listening on" in printed())
+    verification = tenant.submit("ada@valid.example", subject_id="user_42")
+
+    assert eventually(lambda: verification in printed())
+    assert "verification.completed" in printed()
+    listening.send_signal(signal.SIGTERM)
+    listening.wait(timeout=20)
+    assert tenant.items("/v1/subscriptions") == []
+
+
+@pytest.mark.timeout(300)  # three frameworks are imported at once, beside a gateway
+def test_the_three_examples_follow_a_real_gateway(run: Run, tenant: Account) -> None:
+    signup, crm, marketing = (free_port() for _ in range(3))
+    processes = [
+        run("-m", f"consumers.examples.{name}", PORT=str(port))
+        for name, port in (("signup", signup), ("crm", crm), ("marketing", marketing))
+    ]
+    assert eventually(lambda: all(is_up(port) for port in (signup, crm, marketing)), limit_s=120)
+
+    def get(port: int, path: str) -> httpx.Response:
+        return httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False)
+
+    made = httpx.post(f"http://127.0.0.1:{signup}/signup", json={"email": "ada@valid.example"}, trust_env=False)
+    put = httpx.put(f"http://127.0.0.1:{crm}/contacts/ada", json={"email": "ada@valid.example"}, trust_env=False)
+
+    assert (made.status_code, put.status_code) == (201, 202)
+    assert eventually(lambda: get(signup, f"/accounts/{made.json()['id']}").json()["status"] == "valid")
+    assert eventually(lambda: "<li>" in get(crm, "/contacts/ada").text)
+    assert eventually(lambda: get(marketing, "/segments").json()["safe"] == 2)
+    assert get(marketing, "/segments/safe.csv").text.count("ada@valid.example,valid") == 2
+
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+    assert tenant.items("/v1/subscriptions") == []
