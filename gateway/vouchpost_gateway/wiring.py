@@ -170,7 +170,7 @@ def _assemble(settings: Settings, store: Store, bells: Bells, metrics: Metrics, 
         deliveries=DeliveryDesk(deliveries, subscribe, resend),
         dead_letters=DeadLetterDesk(deliveries, verifications, subscribe),
         events=EventDesk(deliveries),
-        access=Access(access_records, tenants, subscribe, now_ms, random_bits, secrets.token_bytes),
+        access=Access(access_records, tenants, subscribe, sign_in.forget, now_ms, random_bits, secrets.token_bytes),
         health=watch,
     )
     return Gateway(

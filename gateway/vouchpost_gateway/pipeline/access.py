@@ -50,7 +50,7 @@ class OwnSubscriptions(Protocol):
 
 @dataclass(slots=True)
 class SignIn:
-    """Who presents a key. A key is remembered for two seconds, so a revoked one works no longer than that."""
+    """Who presents a key. A key is remembered for two seconds, so one revoked elsewhere works no longer than that."""
 
     records: AccessRecords
     now_ms: Callable[[], int]
@@ -98,6 +98,7 @@ class Access:
     records: AccessRecords
     hashes: Hashes
     subscriptions: OwnSubscriptions
+    forget_keys: Callable[[], None]
     now_ms: Callable[[], int]
     random_bits: Callable[[], int]
     random_bytes: Callable[[int], bytes]
@@ -132,6 +133,7 @@ class Access:
             raise NotFound("key")
         if not await self.records.remove_key(world, short_id):
             raise NotFound("key")
+        self.forget_keys()
 
     async def partners(self, world: World, *, after: str | None, limit: int) -> Page[Partner]:
         return await self.records.partners(world, after=after, limit=limit)
@@ -150,6 +152,7 @@ class Access:
         for key in page.items:
             if key.partner_id == partner_id:
                 await self.records.remove_key(world, key.short_id)
+        self.forget_keys()
         while (own := await self.subscriptions.list(world, partner_id, after=None, limit=100)).items:
             for subscription in own.items:
                 await self.subscriptions.delete(world, partner_id, subscription.id)

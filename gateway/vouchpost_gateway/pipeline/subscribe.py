@@ -150,7 +150,7 @@ class Subscribe:
         after = dataclasses.replace(
             before, enabled=False, disabled_reason=reason, disabled_ms=now_ms, version=before.version + 1
         )
-        data = {"subscription_id": before.id, "reason": reason.value, "owner": before.owner}
+        data = {"subscription_id": before.id, "reason": reason.value, "partner_id": before.owner}
         event = self._event(EventType.SUBSCRIPTION_DISABLED, data, now_ms=now_ms)
         others = known.matching(EventType.SUBSCRIPTION_DISABLED)
         targets = sorted(s.number for s in others if s.number != number and s.owner is None)[: self.max_matches]
