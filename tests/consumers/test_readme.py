@@ -9,11 +9,17 @@ import subprocess
 import sys
 import time
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from flask import Flask, g
 
 import vouchpost
+from tests.consumers.gateways import FakeGateway
+from vouchpost.gate import Gate
+from vouchpost.integrations.flask import verified_email
+from vouchpost.stores.sqlite_outbox import SqliteOutbox
 from vouchpost.testing import EventFactory
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +30,7 @@ CONSOLE: list[str] = [
     for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
 ]
-APP, SUBMIT, CHANGE, TEST = PYTHON
+APP, _, CHANGE, GATE, TEST = PYTHON
 
 
 def line_with(text: str) -> str:
@@ -122,6 +128,37 @@ def test_the_example_of_an_address_change_works(tmp_path: Path, monkeypatch: pyt
     db.close()
 
     assert receiver.receive(headers=old.headers, body=old.body) == "stale"
+
+
+def test_the_example_of_a_gate_works(tmp_path: Path) -> None:
+    gateway = FakeGateway()
+    app = Flask("readme")
+    code = GATE.replace("Client(total_s=1)", "client").replace("app.db", str(tmp_path / "app.db"))
+    names = {"Gate": Gate, "SqliteOutbox": SqliteOutbox, "verified_email": verified_email, "app": app, "g": g}
+
+    exec(compile(code + "\n    return state", "gate.py", "exec"), names | {"client": gateway.client()})  # noqa: S102
+
+    assert app.test_client().post("/signup", json={"email": "ann@example.com"}).text == "pending"
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("stores.sqlite", "SqliteStore"),
+        ("stores.sql", "SqlStore"),
+        ("stores.sql", "AsyncSqlStore"),
+        ("stores.memory", "MemoryStore"),
+        ("integrations.starlette", "endpoint"),
+        ("integrations.flask", "view"),
+        ("integrations.asgi", "Webhook"),
+        ("integrations.wsgi", "Webhook"),
+        ("integrations.aws_lambda", "function"),
+    ],
+)
+def test_what_the_tables_name_is_there(module: str, name: str) -> None:
+    assert module in README
+    assert name in README
+    assert hasattr(import_module(f"vouchpost.{module}"), name)
 
 
 def test_the_example_of_a_test_is_a_test(tmp_path: Path) -> None:
