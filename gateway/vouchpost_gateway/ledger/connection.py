@@ -48,6 +48,13 @@ class Address:
     @classmethod
     def parse(cls, url: str) -> "Address":
         """Misconfigured for a URL that names no Redis; the message never holds the password."""
+        try:
+            return cls._parse(url)
+        except ValueError:
+            raise Misconfigured("a ledger URL is redis://host:port/number, rediss:// or unix://") from None
+
+    @classmethod
+    def _parse(cls, url: str) -> "Address":
         parts = urlsplit(url)
         username = unquote(parts.username) if parts.username else None
         password = unquote(parts.password) if parts.password else None
@@ -95,12 +102,18 @@ class Connection:
     async def _connect(self) -> "Link":
         try:
             async with asyncio.timeout(self._connect_limit_s):
-                link = await open_link(self.address, reply_limit_s=self._reply_limit_s)
-                for command in greeting(self.address):
-                    await link.send(command)
-                return link
+                return await self._greeted(await open_link(self.address, reply_limit_s=self._reply_limit_s))
         except (OSError, TimeoutError) as error:
             raise LedgerUnavailable(f"cannot reach the ledger at {self.address!r}") from error
+
+    async def _greeted(self, link: "Link") -> "Link":
+        try:
+            for command in greeting(self.address):
+                await link.send(command)
+        except BaseException:
+            link.abort("signing in to the ledger failed")
+            raise
+        return link
 
     async def aclose(self) -> None:
         self._closed = True
@@ -178,7 +191,7 @@ class Link(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
         try:
-            while (reply := self._reader.gets()) is not False:
+            while not self.lost and (reply := self._reader.gets()) is not False:
                 self._deliver(reply)
         except hiredis.ProtocolError:
             self.abort("the ledger broke the protocol")
@@ -186,6 +199,9 @@ class Link(asyncio.Protocol):
     def _deliver(self, reply: Reply) -> None:
         if self._on_push is not None:
             self._on_push(reply)
+            return
+        if not self._waiting:
+            self.abort("the ledger answered what it was not asked")
             return
         future, _ = self._waiting.popleft()
         if future.done():
