@@ -126,27 +126,48 @@ def unpack_delivery_state(text: bytes) -> DeliveryProgress:
 
 
 def unpack(stem: str, text: bytes) -> Record:
-    """The record; LedgerUnavailable for a format that this release does not read."""
-    unpacker = msgpack.Unpacker(strict_map_key=False)
-    unpacker.feed(text)
-    if unpacker.unpack() != FORMAT:
-        raise LedgerUnavailable("a record was written by a later release, in a format that this one does not read")
+    """The record; LedgerUnavailable for a format that this release does not read, or for what is no record."""
+    try:
+        return _read(stem, text)
+    except _UNREADABLE as error:
+        raise LedgerUnavailable("a record cannot be read: it was changed by someone else") from error
+
+
+def unpack_event(stem: str, text: bytes, revision: int) -> Event | None:
+    """One event of a record, without reading the rest of it: every attempt needs just this."""
+    try:
+        return _read_event(stem, text, revision)
+    except _UNREADABLE as error:
+        raise LedgerUnavailable("a record cannot be read: it was changed by someone else") from error
+
+
+def _read(stem: str, text: bytes) -> Record:
+    unpacker = _sections(text)
     record = Record(int(unpacker.unpack()))
     for tag, *fields in unpacker:
         _ADD[tag](record, stem, fields)
     return record
 
 
-def unpack_event(stem: str, text: bytes, revision: int) -> Event | None:
-    """One event of a record, without reading the rest of it: every attempt needs just this."""
-    unpacker = msgpack.Unpacker(strict_map_key=False)
-    unpacker.feed(text)
-    unpacker.skip()
+def _read_event(stem: str, text: bytes, revision: int) -> Event | None:
+    unpacker = _sections(text)
     unpacker.skip()
     for section in unpacker:
         if section[0] == "e" and section[1] == revision:
             return Event(stem, revision, section[2], section[3])
     return None
+
+
+def _sections(text: bytes) -> Any:
+    """What reads a record from its sequence on."""
+    unpacker = msgpack.Unpacker(strict_map_key=False)
+    unpacker.feed(text)
+    if unpacker.unpack() != FORMAT:
+        raise LedgerUnavailable("a record was written by a later release, in a format that this one does not read")
+    return unpacker
+
+
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException)
 
 
 def _pack(*fields: Any) -> bytes:

@@ -34,7 +34,7 @@ def unseal(cipher: AESGCM, blob: bytes, place: bytes) -> bytes:
         raise CannotOpen(CannotOpen.__doc__)
     try:
         return cipher.decrypt(blob[1 : 1 + _NONCE_BYTES], blob[1 + _NONCE_BYTES :], place)
-    except InvalidTag as error:
+    except (InvalidTag, ValueError) as error:  # ValueError: too short to hold a nonce
         raise CannotOpen(CannotOpen.__doc__) from error
 
 
