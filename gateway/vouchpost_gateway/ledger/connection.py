@@ -91,6 +91,12 @@ class Connection:
             link = await self._open()
         return await link.send(command)
 
+    async def call_asking(self, *command: Argument) -> Reply:
+        """One command to a node that is about to own its slot; nothing comes between `ASKING` and the command."""
+        link = await self._open()
+        _, reply = await asyncio.gather(link.send(("ASKING",)), link.send(command))
+        return reply
+
     async def _open(self) -> "Link":
         async with self._opening:
             if self._closed:

@@ -14,6 +14,9 @@ from vouchpost_gateway.ledger.scripts import Script
 
 _SLOTS = 16384
 _MAX_REDIRECTS = 8
+_MOVE_PATIENCE_S = 2.0
+"""How long a script waits for a slot that is being moved: with keys on both sides, no server runs it."""
+
 _REPLICATION_LIMIT_MS = 1000
 
 
@@ -81,10 +84,13 @@ class Store:
     async def _send_in_cluster(self, slot: int, command: tuple[Argument, ...]) -> Reply:
         """Follows a slot wherever a resharding or a failover has moved it, in a bounded number of steps."""
         send: Callable[..., Awaitable[Reply]] = self._owner(slot).call
+        gives_up = asyncio.get_running_loop().time() + _MOVE_PATIENCE_S
         for step in range(_MAX_REDIRECTS):
             try:
                 return await send(*command)
             except LedgerRefused as error:
+                if asyncio.get_running_loop().time() >= gives_up:
+                    raise
                 send = await self._after(error, slot, step)
             except LedgerUnavailable:
                 if step:
@@ -95,8 +101,7 @@ class Store:
 
     async def _after(self, error: LedgerRefused, slot: int, step: int) -> Callable[..., Awaitable[Reply]]:
         if error.code == "ASK":
-            node = self._node(*_target(error))
-            return lambda *command: _asking(node, command)
+            return self._node(*_target(error)).call_asking
         if error.code == "MOVED":
             node = self._node(*_target(error))
             assert self._owner_of_slot is not None
@@ -136,12 +141,6 @@ class Store:
     async def aclose(self) -> None:
         for connection in [self._seed, *self._nodes.values()]:
             await connection.aclose()
-
-
-async def _asking(node: Connection, command: tuple[Argument, ...]) -> Reply:
-    """`ASKING` and the command leave in the same write, so nothing comes between them."""
-    _, reply = await asyncio.gather(node.call("ASKING"), node.call(*command))
-    return reply
 
 
 def _target(error: LedgerRefused) -> tuple[str, int]:
