@@ -73,10 +73,10 @@ T = TypeVar("T")
 class Bench:
     """The ledger of one test. Everything runs on one event loop, step by step."""
 
-    def __init__(self, url: str, *, backlog: Backlog | None = None, bells: BellLimits = LONG) -> None:
+    def __init__(self, url: str, *, backlog: Backlog | None = None, bells: BellLimits = LONG, raw: Any = None) -> None:
         self.url = url
         self.runner = asyncio.Runner()
-        self.raw: Any = redis.Redis.from_url(url)  # its types cannot tell the plain client from the async one
+        self.raw: Any = raw or redis.Redis.from_url(url)  # its types cannot tell the plain client from the async one
         self.store = Store(url)
         self.tenants = Tenants(self.store, MasterKeys([MASTER_KEY]), PARTITIONS)
         self.verifications = VerificationRecords(self.store, self.tenants, backlog or Backlog(), bells)
@@ -127,10 +127,13 @@ class Bench:
         priority: Priority = Priority.NORMAL,
         world: World | None = None,
     ) -> tuple[Accepted, list[Ring]]:
-        new = NewVerification(address, Depth.DOMAIN, priority, "user_1", {"k": "v"})
+        new = self.new(address, priority=priority)
         return self.run(
             self.verifications.accept(world or self.world, stem or self.stem(), new, idempotency_key=key, body=body)
         )
+
+    def new(self, address: str = "a@example.com", *, priority: Priority = Priority.NORMAL) -> NewVerification:
+        return NewVerification(address, Depth.DOMAIN, priority, "user_1", {"k": "v"})
 
     def lane(self) -> Lane:
         return verifications(self.world)
