@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -85,12 +85,14 @@ class Resolver:
         *,
         timeout_s: float,
         capacity: int = 100_000,
-        failure_ttl_s: float = 1.0,
+        failure_ttl_s: int = 1,
+        silence_ttl_s: int = 10,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """A failure is kept for `failure_ttl_s`, so that a list of one dead domain does not wait on every row."""
+        """Failures are kept for a moment too (RFC 2308 7): a list of one dead domain must not wait on every row."""
         self._servers = tuple(servers)
         self._timeout_s = timeout_s
+        self._failure_ttls = {DnsOutcome.TIMED_OUT: silence_ttl_s}
         self._failure_ttl_s = failure_ttl_s
         self._capacity = capacity
         self._now = now
@@ -126,14 +128,15 @@ class Resolver:
                 found = await self._find(*key)
         except TimeoutError:
             found = Lookup(DnsOutcome.TIMED_OUT)
+        if not found.outcome.definite:
+            found = replace(found, ttl_s=self._failure_ttls.get(found.outcome, self._failure_ttl_s))
         self._keep(key, found)
         return found
 
     def _keep(self, key: _Key, found: Lookup) -> None:
-        ttl = found.ttl_s if found.outcome.definite else self._failure_ttl_s
-        if ttl <= 0:
+        if found.ttl_s <= 0:
             return
-        self._cache[key] = (self._now() + ttl, found)
+        self._cache[key] = (self._now() + found.ttl_s, found)
         self._cache.move_to_end(key)
         if len(self._cache) > self._capacity:
             self._cache.popitem(last=False)

@@ -140,8 +140,10 @@ def _nothing(search: _Search, facts: Facts) -> Finding:
 
 
 def _failure(lookup: Lookup, facts: Facts | None = None) -> Finding:
+    """Sooner than the failure is forgotten nobody is asked again, so the next check had better not be."""
     code = "dns_timeout" if lookup.outcome is DnsOutcome.TIMED_OUT else "dns_failure"
-    return Finding("mx", code, {**(facts or {}), "detail": lookup.detail or lookup.outcome.value})
+    told: Facts = {**(facts or {}), "detail": lookup.detail or lookup.outcome.value}
+    return Finding("mx", code, {**told, "retry_after_s": lookup.ttl_s} if lookup.ttl_s else told)
 
 
 def _parse(record: str) -> tuple[int, str]:

@@ -93,7 +93,7 @@ class Verifier:
             return cls(live=live, sandbox=None, is_public=is_public, mailbox=mailbox)
         server = parse_server(sandbox_dns)
         # Failures of the sandbox are played on purpose and counted, so none is kept.
-        sandbox = Resolver([server], timeout_s=dns_timeout_s, failure_ttl_s=0)
+        sandbox = Resolver([server], timeout_s=dns_timeout_s, failure_ttl_s=0, silence_ttl_s=0)
         mail = SandboxMail(sandbox, server)
         return cls(live=live, sandbox=sandbox, is_public=is_public, mailbox=mailbox, sandbox_mail=mail)
 

@@ -306,6 +306,23 @@ def test_a_failure_is_kept_for_a_moment_only() -> None:
     assert _with([fails("SERVFAIL")], use, now=clock) == [1, 1, 2]
 
 
+def test_silence_is_kept_longer_since_it_costs_every_caller_the_whole_time_limit() -> None:
+    clock = Clock()
+
+    async def use(resolver: Resolver, peers: list[Peer]) -> list[int]:
+        totals = []
+        for step in (0, 9, 2):
+            clock.seconds += step
+            found = await resolver.lookup("a.test", "MX")
+            totals.append(peers[0].total)
+            assert (found.outcome, found.ttl_s) == (DnsOutcome.TIMED_OUT, 10)
+        return totals
+
+    once = _with([silent], use, now=clock, timeout_s=0.2)
+
+    assert once[0] == once[1] < once[2]
+
+
 def test_the_cache_is_bounded() -> None:
     async def use(resolver: Resolver, _: list[Peer]) -> int:
         for n in range(50):

@@ -39,6 +39,7 @@ def test_a_disposable_domain_that_could_not_be_asked_is_unknown_and_still_flagge
 
     assert verdict.status is Status.UNKNOWN
     assert verdict.flags.disposable
+    assert verdict.retry_after_s
 
 
 def test_depth_syntax_asks_nobody_and_says_so_in_its_reason(ask: Ask) -> None:
