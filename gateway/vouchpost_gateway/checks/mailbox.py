@@ -24,6 +24,7 @@ from vouchpost_gateway.domain.verification import Finding
 
 _CATCH_ALL_KEPT_S: Final = 3600.0
 _MOST_CATCH_ALLS: Final = 50_000
+_CROWD_S: Final = 30
 _TRY_WITHOUT_TLS = frozenset({Trouble.TLS_FAILED})
 _NO_CONNECTION = frozenset({Trouble.CONNECT_TIMED_OUT, Trouble.CONNECTION_REFUSED, Trouble.UNREACHABLE})
 
@@ -70,10 +71,14 @@ class MailboxCheck:
         resting_s = self.traffic.resting_s(operator.name)
         if resting_s > 0:
             return Finding("mailbox", "mx_resting", {"operator": operator.name, "retry_after_s": round(resting_s) + 1})
+        got_a_turn = False
         try:
             async with asyncio.timeout(self.total_s), self.traffic.turn(operator.name):
+                got_a_turn = True
                 finding = await self._ask_hosts(mailbox, hosts)
         except TimeoutError:
+            if not got_a_turn:  # our own crowd, and nothing of the operator's doing
+                return Finding("mailbox", "mx_resting", {"operator": operator.name, "retry_after_s": _CROWD_S})
             finding = Finding("mailbox", "smtp_timed_out", {"operator": operator.name})
         self.traffic.told(operator.name, good=finding.code not in _BAD_FOR_TRAFFIC)
         return finding

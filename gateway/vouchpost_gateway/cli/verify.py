@@ -62,7 +62,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "catch_all_untold": "accepted, and no control to compare it with",
         "not_probative": "accepted by an operator that accepts addresses that do not exist",
         "accepts_unseen": "accepted without being looked up (252)",
-        "mx_resting": "the operator has refused us lately and is left alone for a while",
+        "mx_resting": "the operator has refused us lately, or is talking to as many of us as it may",
         "mx_unreachable": "no mail host could be connected to",
         "connection_dropped": "the mail host ended the conversation",
         "smtp_timed_out": "the mail host took too long",

@@ -350,3 +350,15 @@ def test_no_more_than_a_few_connections_at_once_to_one_operator() -> None:
             return connections
 
     assert asyncio.run(main()) == 3
+
+
+def test_those_who_never_got_a_turn_are_not_held_against_the_operator() -> None:
+    async def main() -> list[Finding]:
+        async with mail_host(MailHost(silent_at="EHLO")) as host:
+            check = _check(host.port, reply_s=5, total_s=0.4)
+            route = [mx.MailHost("mx.b.test", 1, ("127.0.0.1",))]
+            return await asyncio.gather(*(check.ask(JANE, route) for _ in range(8)))
+
+    codes = sorted(finding.code for finding in asyncio.run(main()))
+
+    assert codes == ["mx_resting"] * 5 + ["smtp_timed_out"] * 3
