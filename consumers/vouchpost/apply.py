@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
-from vouchpost.errors import HandlerError
+from vouchpost.errors import HandlerError, ParkError
 from vouchpost.replay import Claim, Expectation, Outcome
 
 
@@ -17,7 +17,10 @@ class Transaction(Protocol):
     handle: Any
 
     def claim(self, claim: Claim) -> Outcome:
-        """Sets the mark and moves the guard; APPLIED, DUPLICATE or STALE. InFlightError when another holds it."""
+        """Sets the mark and moves the guard; the claim's own outcome, DUPLICATE or STALE.
+
+        InFlightError when another holds it.
+        """
 
 
 @runtime_checkable
@@ -31,6 +34,9 @@ class Store(Protocol):
 
     def expect(self, handle: Any, expectation: Expectation) -> None:
         """Moves the guard, in the caller's own transaction, so that verdicts from before it are stale."""
+
+    def unpark(self, *, receiver: str, event_id: str) -> bool:
+        """Removes the mark of a parked event, so that it is applied when it is resent; whether there was one."""
 
     def forget(self, *, before_s: int, limit: int) -> int:
         """Removes at most `limit` marks, and as many guards of single verifications, made before that time."""
@@ -54,16 +60,20 @@ class AsyncStore(Protocol):
 
     async def expect_async(self, handle: Any, expectation: Expectation) -> None: ...
 
+    async def unpark_async(self, *, receiver: str, event_id: str) -> bool: ...
+
     async def forget_async(self, *, before_s: int, limit: int) -> int: ...
 
 
 def apply(store: Store, claim: Claim, effect: Callable[[Any], None]) -> Outcome:
-    """Runs the effect if, and only if, the claim is new; HandlerError when the effect raises."""
+    """Runs the effect if, and only if, the claim is new; HandlerError when the effect raises, ParkError as it is."""
     with store.transaction() as transaction:
         outcome = transaction.claim(claim)
         if outcome is Outcome.APPLIED:
             try:
                 effect(transaction.handle)
+            except ParkError:
+                raise
             except Exception as error:  # whatever a handler raises rolls back and is answered 5xx
                 raise HandlerError from error
     return outcome
@@ -81,6 +91,20 @@ async def apply_async(
             try:
                 async with asyncio.timeout(limit_s):
                     await effect(transaction.handle)
+            except ParkError:
+                raise
             except Exception as error:
                 raise HandlerError from error
     return outcome
+
+
+def park(store: Store, claim: Claim) -> Outcome:
+    """Sets the event aside, in a transaction of its own: that of the effect was rolled back."""
+    with store.transaction() as transaction:
+        return transaction.claim(claim.parked())
+
+
+async def park_async(store: AsyncStore, claim: Claim) -> Outcome:
+    """`park`, awaited."""
+    async with store.transaction_async() as transaction:
+        return await transaction.claim(claim.parked())

@@ -16,7 +16,8 @@ VouchpostError
 ├── ApplyError                    stage 3: nothing was committed, the sender should try again
 │   ├── InFlightError                 another delivery of the same event is being applied right now
 │   ├── StoreUnavailableError
-│   └── HandlerError                  the handler raised; `__cause__` is what it raised
+│   ├── HandlerError                  the handler raised; `__cause__` is what it raised
+│   └── ParkError                     for handlers to raise: this event can never be applied
 ├── InvalidAddressError           an address that is certainly wrong; the message is fit for who typed it
 └── ApiError                      the other direction: a call to the gateway failed
     ├── UnreachableError              no answer within the time limit
@@ -141,6 +142,12 @@ class HandlerError(ApplyError):
     """The handler of this event type failed; its transaction was rolled back."""
 
     reason = "handler_failed"
+
+
+class ParkError(ApplyError):
+    """The event can never be applied as it is: set it aside, and do not send it again."""
+
+    reason = "parked"
 
 
 class InvalidAddressError(VouchpostError):

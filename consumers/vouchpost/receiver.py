@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any, Final
 
 from vouchpost.answer import Answer, accepted, refused
-from vouchpost.apply import AsyncStore, Store, apply, apply_async
-from vouchpost.errors import ApplyError, BodyTooLargeError, ConfigurationError, HandlerError, VouchpostError
+from vouchpost.apply import AsyncStore, Store, apply, apply_async, park, park_async
+from vouchpost.errors import ApplyError, BodyTooLargeError, ConfigurationError, HandlerError, ParkError, VouchpostError
 from vouchpost.message import Message
 from vouchpost.replay import DEFAULT_RETENTION, Claim, Expectation, Outcome, checked_name, checked_retention, claim_of
 from vouchpost.router import Handler, Router, run, run_async
@@ -91,7 +91,12 @@ class Receiver:
         message, handler = self._opened(headers, body)
         if handler is None:
             return Outcome.IGNORED
-        outcome = apply(self._plain, self._claim(message), partial(run, handler, message))
+        claim = self._claim(message)
+        try:
+            outcome = apply(self._plain, claim, partial(run, handler, message))
+        except ParkError as error:
+            self._tell_parked(message, error)
+            outcome = park(self._plain, claim)
         if self._is_time_to_forget():
             self.forget()
         return outcome
@@ -105,8 +110,12 @@ class Receiver:
         message, handler = self._opened(headers, body)
         if handler is None:
             return Outcome.IGNORED
-        effect = partial(run_async, handler, message)
-        outcome = await apply_async(self._async, self._claim(message), effect, limit_s=self._handler_limit_s)
+        claim, effect = self._claim(message), partial(run_async, handler, message)
+        try:
+            outcome = await apply_async(self._async, claim, effect, limit_s=self._handler_limit_s)
+        except ParkError as error:
+            self._tell_parked(message, error)
+            outcome = await park_async(self._async, claim)
         if self._is_time_to_forget():
             await self.forget_async()
         return outcome
@@ -123,6 +132,18 @@ class Receiver:
             raise ConfigurationError("this store is not async: call expect")
         await self._async.expect_async(handle, self._expectation(subject_id, sequence))
 
+    def unpark(self, event_id: str) -> bool:
+        """Lets a parked event in again, once its handler is mended: then have the gateway resend it."""
+        if self._plain is None:
+            raise ConfigurationError("this store is async: await unpark_async")
+        return self._plain.unpark(receiver=self.name, event_id=event_id)
+
+    async def unpark_async(self, event_id: str) -> bool:
+        """`unpark`, awaited."""
+        if self._async is None:
+            raise ConfigurationError("this store is not async: call unpark")
+        return await self._async.unpark_async(receiver=self.name, event_id=event_id)
+
     def forget(self) -> None:
         """Removes marks past their retention. A failure costs nothing but room: the event was applied."""
         assert self._plain is not None
@@ -134,6 +155,9 @@ class Receiver:
         assert self._async is not None
         with suppress(ApplyError):
             await self._async.forget_async(before_s=int(self._clock()) - self._retention_s, limit=_FORGET_LIMIT)
+
+    def _tell_parked(self, message: Message, error: ParkError) -> None:
+        _log.warning("event.parked %s receiver=%s", message.id, self.name, exc_info=error)
 
     def _opened(self, headers: Headers, body: bytes) -> tuple[Message, Handler | None]:
         message = self._verifier.verify(headers=headers, body=body)

@@ -5,7 +5,7 @@ the event. A *guard* says how far a subject has come; it outlives its marks, so 
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from hashlib import sha256
@@ -54,6 +54,11 @@ class Claim:
     at_s: int
     guard: str | None = None
     position: Position | None = None
+    outcome: Outcome = Outcome.APPLIED
+
+    def parked(self) -> "Claim":
+        """The same event, set aside: its mark says so, and it moves no guard."""
+        return replace(self, guard=None, position=None, outcome=Outcome.PARKED)
 
 
 @dataclass(frozen=True, slots=True)

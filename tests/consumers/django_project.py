@@ -55,6 +55,12 @@ class Closing(DjangoStore):
         finally:
             connections.close_all()
 
+    def unpark(self, *, receiver: str, event_id: str) -> bool:
+        try:
+            return super().unpark(receiver=receiver, event_id=event_id)
+        finally:
+            connections.close_all()
+
     def forget(self, *, before_s: int, limit: int) -> int:
         try:
             return super().forget(before_s=before_s, limit=limit)

@@ -63,6 +63,16 @@ class MemoryStore:
     async def expect_async(self, handle: Any, expectation: Expectation) -> None:
         self.expect(handle, expectation)
 
+    def unpark(self, *, receiver: str, event_id: str) -> bool:
+        with self._lock:
+            outcome, _ = self._marks.get((receiver, event_id), (None, 0))
+            if outcome is Outcome.PARKED:
+                del self._marks[receiver, event_id]
+            return outcome is Outcome.PARKED
+
+    async def unpark_async(self, *, receiver: str, event_id: str) -> bool:
+        return self.unpark(receiver=receiver, event_id=event_id)
+
     def take(self, claim: Claim) -> Outcome:
         """Holds the claim's event and subject until its transaction ends."""
         mark, guard = (claim.receiver, claim.event_id), (claim.receiver, claim.guard or "")
@@ -75,7 +85,7 @@ class MemoryStore:
             self._held |= keys
             latest, _ = self._guards.get(guard, (None, 0))
         if claim.position is None or is_newer(claim.position, latest):
-            return Outcome.APPLIED
+            return claim.outcome
         return Outcome.STALE
 
     def keep(self, claim: Claim, outcome: Outcome) -> None:

@@ -60,6 +60,10 @@ class SqlStore:
     def expect(self, handle: Session, expectation: Expectation) -> None:
         _expect(handle.connection(), expectation)
 
+    def unpark(self, *, receiver: str, event_id: str) -> bool:
+        with _errors_told(), self._engine.begin() as connection:
+            return _unparked(connection, receiver, event_id)
+
     def forget(self, *, before_s: int, limit: int) -> int:
         with _errors_told(), self._engine.begin() as connection:
             return _forget(connection, before_s, limit)
@@ -93,6 +97,11 @@ class AsyncSqlStore:
         connection = await handle.connection()
         await connection.run_sync(_expect, expectation)
 
+    async def unpark_async(self, *, receiver: str, event_id: str) -> bool:
+        with _errors_told():
+            async with self._engine.begin() as connection:
+                return await connection.run_sync(_unparked, receiver, event_id)
+
     async def forget_async(self, *, before_s: int, limit: int) -> int:
         with _errors_told():
             async with self._engine.begin() as connection:
@@ -123,12 +132,12 @@ def _claimed(connection: Connection, claim: Claim) -> Outcome:
     """The mark first: its primary key lets one delivery through, and the others wait for how that one ends."""
     mark = {"receiver": claim.receiver, "event_id": claim.event_id}
     try:
-        connection.execute(insert(marks).values(mark | {"outcome": Outcome.APPLIED.value, "at_s": claim.at_s}))
+        connection.execute(insert(marks).values(mark | {"outcome": claim.outcome.value, "at_s": claim.at_s}))
     except IntegrityError:
         connection.rollback()
         return Outcome.DUPLICATE
     if claim.guard is None or claim.position is None:
-        return Outcome.APPLIED
+        return claim.outcome
     if _advanced(connection, claim.receiver, claim.guard, claim.position, claim.at_s):
         return Outcome.APPLIED
     connection.execute(update(marks).filter_by(**mark).values(outcome=Outcome.STALE.value))
@@ -156,6 +165,11 @@ def _advanced(connection: Connection, receiver: str, guard: str, position: Posit
     except IntegrityError as error:
         raise InFlightError from error
     return True
+
+
+def _unparked(connection: Connection, receiver: str, event_id: str) -> bool:
+    key = {"receiver": receiver, "event_id": event_id, "outcome": Outcome.PARKED.value}
+    return connection.execute(delete(marks).filter_by(**key)).rowcount > 0
 
 
 def _forget(connection: Connection, before_s: int, limit: int) -> int:

@@ -30,8 +30,9 @@ _SCHEMA: Final = (
     ) WITHOUT ROWID
     """,
 )
-_MARK: Final = "INSERT INTO vouchpost_marks VALUES (?, ?, 'applied', ?) ON CONFLICT DO NOTHING"
+_MARK: Final = "INSERT INTO vouchpost_marks VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _MARK_STALE: Final = "UPDATE vouchpost_marks SET outcome = 'stale' WHERE receiver = ? AND event_id = ?"
+_UNPARK: Final = "DELETE FROM vouchpost_marks WHERE receiver = ? AND event_id = ? AND outcome = 'parked'"
 _ADVANCE: Final = """
 INSERT INTO vouchpost_guards AS latest VALUES (?, ?, ?, ?, ?) ON CONFLICT (receiver, guard) DO UPDATE
 SET sequence = excluded.sequence, revision = excluded.revision, at_s = excluded.at_s
@@ -87,6 +88,10 @@ class SqliteStore:
         at = (expectation.position.sequence, expectation.position.revision, expectation.at_s)
         handle.execute(_ADVANCE, (expectation.receiver, expectation.guard, *at))
 
+    def unpark(self, *, receiver: str, event_id: str) -> bool:
+        with self._errors_told(), closing(self._open()) as connection:
+            return connection.execute(_UNPARK, (receiver, event_id)).rowcount > 0
+
     def _open(self) -> sqlite3.Connection:
         connection = self._connect()
         connection.isolation_level = None
@@ -125,10 +130,10 @@ class _Transaction:
 
     def _marked(self, claim: Claim) -> Outcome:
         mark = (claim.receiver, claim.event_id)
-        if not self.handle.execute(_MARK, (*mark, claim.at_s)).rowcount:
+        if not self.handle.execute(_MARK, (*mark, claim.outcome.value, claim.at_s)).rowcount:
             return Outcome.DUPLICATE
         if claim.guard is None or claim.position is None:
-            return Outcome.APPLIED
+            return claim.outcome
         at = (claim.position.sequence, claim.position.revision, claim.at_s)
         if self.handle.execute(_ADVANCE, (claim.receiver, claim.guard, *at)).rowcount:
             return Outcome.APPLIED

@@ -11,7 +11,7 @@ import pytest
 
 from tests.consumers.deliveries import NOW, SECRET, event, headers
 from tests.consumers.stores.benches import BENCHES, ON_POSTGRESQL, Bench
-from vouchpost import Message, Receiver, Router
+from vouchpost import Message, ParkError, Receiver, Router
 from vouchpost.apply import AsyncStore, Store
 
 DAY = 86_400
@@ -21,7 +21,8 @@ class Consumer:
     """A receiver on a bench, whose handler writes the status; `broken` makes it fail after it wrote."""
 
     def __init__(self, bench: Bench, *, name: str = "crm", now: float = NOW) -> None:
-        self.bench, self.now, self.broken = bench, now, False
+        self.bench, self.now = bench, now
+        self.broken = self.hopeless = False
         router = Router()
         router.on_verdict(self._apply_async if self._is_async else self._apply)
         router.on("batch.completed")(self._apply_async if self._is_async else self._apply)
@@ -33,15 +34,24 @@ class Consumer:
 
     def _apply(self, message: Message, handle: Any) -> None:
         self.bench.write(handle, str(message.data["status"]))
-        if self.broken:
-            raise RuntimeError("the handler is broken")
+        self._fail()
 
     async def _apply_async(self, message: Message, handle: Any) -> None:
         written = self.bench.write(handle, str(message.data["status"]))
         if inspect.isawaitable(written):
             await written
+        self._fail()
+
+    def _fail(self) -> None:
         if self.broken:
             raise RuntimeError("the handler is broken")
+        if self.hopeless:
+            raise ParkError
+
+    async def unpark(self, event_id: str) -> bool:
+        if isinstance(self.bench.store, Store):
+            return await asyncio.to_thread(self.receiver.unpark, event_id)
+        return await self.receiver.unpark_async(event_id)
 
     async def deliver(self, event_id: str = "evt_1", kind: str = "verification.completed", **data: Any) -> str:
         body = event(event_id=event_id, kind=kind, data=data)
@@ -145,6 +155,26 @@ def test_a_failing_handler_rolls_back_mark_and_effect_and_the_retry_applies(benc
         assert await consumer.deliver() == "applied"
         assert written == [] or not bench.store.exactly_once
         assert bench.effects()[len(written) :] == ["valid"]
+
+    asyncio.run(main())
+
+
+def test_an_event_that_can_never_be_applied_is_set_aside_until_it_is_let_in_again(bench: Bench) -> None:
+    """Parked: nothing of it is written, later deliveries are duplicates, the guard stays; a resend after it applies."""
+
+    async def main() -> None:
+        consumer = Consumer(bench)
+        consumer.hopeless = True
+        outcomes = [await consumer.deliver(), await consumer.deliver()]
+        written = bench.effects()
+
+        consumer.hopeless = False
+
+        assert outcomes == ["parked", "duplicate"]
+        assert written == [] or not bench.store.exactly_once
+        assert [await consumer.unpark("evt_1"), await consumer.unpark("evt_1")] == [True, False]
+        assert await consumer.deliver() == "applied"
+        assert not await consumer.unpark("evt_1")
 
     asyncio.run(main())
 

@@ -32,6 +32,13 @@ class DjangoStore:
         at = (expectation.position, expectation.at_s)
         _advanced(handle, expectation.receiver, expectation.guard, *at)
 
+    def unpark(self, *, receiver: str, event_id: str) -> bool:
+        parked = Mark.objects.using(self._using).filter(
+            receiver=receiver, event_id=event_id, outcome=Outcome.PARKED.value
+        )
+        with _errors_told():
+            return bool(parked.delete()[0])
+
     def forget(self, *, before_s: int, limit: int) -> int:
         marks = Mark.objects.using(self._using).filter(at_s__lt=before_s)
         guards = Guard.objects.using(self._using).filter(at_s__lt=before_s, guard__startswith=VERIFICATION_GUARD)
@@ -48,11 +55,11 @@ class _Transaction:
         mark = {"receiver": claim.receiver, "event_id": claim.event_id}
         try:
             with transaction.atomic(self.handle):
-                Mark.objects.using(self.handle).create(**mark, outcome=Outcome.APPLIED.value, at_s=claim.at_s)
+                Mark.objects.using(self.handle).create(**mark, outcome=claim.outcome.value, at_s=claim.at_s)
         except IntegrityError:
             return Outcome.DUPLICATE
         if claim.guard is None or claim.position is None:
-            return Outcome.APPLIED
+            return claim.outcome
         if _advanced(self.handle, claim.receiver, claim.guard, claim.position, claim.at_s):
             return Outcome.APPLIED
         Mark.objects.using(self.handle).filter(**mark).update(outcome=Outcome.STALE.value)
