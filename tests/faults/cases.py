@@ -4,7 +4,7 @@ import shutil
 import time
 from typing import cast
 
-from tests.faults.proxy import Mode
+from tests.faults.proxy import FaultProxy, Mode
 from tests.faults.scene import LEASE_S, Scene, wait_until
 from tests.faults.trial import Case, Trial
 from tests.rig.processes import Child
@@ -18,13 +18,13 @@ def api_killed_between_commit_and_answer(trial: Trial) -> None:
     trial.pause(1, 2)
     scene = trial.scene
     with scene.keeper.leaving_alone("api-1", "api-2"):
-        scene.redis_proxy.mode = Mode.HOLD_REPLIES
+        scene.api_redis.mode = Mode.HOLD_REPLIES
         trial.pause(0.3, 0.5)
         trial.strike()
         for name in ("api-1", "api-2"):
             scene.children[name].kill()
-        scene.redis_proxy.mode = Mode.PASS
-        scene.redis_proxy.reset()
+        scene.api_redis.mode = Mode.PASS
+        scene.api_redis.reset()
         scene.start("api-1", "api-2")
     trial.heal()
 
@@ -40,8 +40,9 @@ def verify_worker_killed(trial: Trial) -> None:
 
 def deliver_worker_killed(trial: Trial) -> None:
     """While the subscriber holds pushes that it has applied and not yet answered."""
+    trial.pause(0.5, 2)
     _when_subscriber_holds(trial, 4)
-    _kill_and_start(trial, "deliver-1", "deliver-2", down_s=0.2)
+    _kill_and_start(trial, "deliver-1", "deliver-2", down_s=0.2, wait_s=0)
 
 
 def redis_killed(trial: Trial) -> None:
@@ -110,10 +111,12 @@ def redis_full(trial: Trial) -> None:
 def redis_slow(trial: Trial) -> None:
     trial.pause(0.5, 1)
     trial.strike()
-    trial.scene.redis_proxy.latency_s = 0.2
-    trial.scene.redis_proxy.mode = Mode.SLOW
+    for proxy in _to_redis(trial):
+        proxy.latency_s = 0.2
+        proxy.mode = Mode.SLOW
     time.sleep(4)
-    trial.scene.redis_proxy.mode = Mode.PASS
+    for proxy in _to_redis(trial):
+        proxy.mode = Mode.PASS
     trial.heal()
 
 
@@ -121,9 +124,24 @@ def redis_connections_reset(trial: Trial) -> None:
     trial.pause(0.5, 1)
     trial.strike()
     for _ in range(10):
-        ended = trial.scene.redis_proxy.reset()
+        ended = sum(proxy.reset() for proxy in _to_redis(trial))
         trial.notes["connections reset"] = trial.notes.get("connections reset", 0) + ended
         trial.pause(0.1, 0.5)
+    trial.heal()
+
+
+def redis_answers_lost(trial: Trial) -> None:
+    """Whatever the processes write is written, and they never hear of it: everything is asked again."""
+    trial.pause(0.5, 1)
+    trial.strike()
+    for _ in range(4):
+        for proxy in _to_redis(trial):
+            proxy.mode = Mode.HOLD_REPLIES
+        trial.pause(0.1, 0.4)
+        for proxy in _to_redis(trial):
+            proxy.mode = Mode.PASS
+            proxy.reset()
+        trial.pause(0.3, 0.6)
     trial.heal()
 
 
@@ -148,8 +166,9 @@ def subscriber_down(trial: Trial) -> None:
 
 def subscriber_killed(trial: Trial) -> None:
     """Between the kit's verification and its commit, or after it, as it happens."""
+    trial.pause(0.5, 2)
     _when_subscriber_holds(trial, 2)
-    _kill_and_start(trial, "subscriber", down_s=0.5)
+    _kill_and_start(trial, "subscriber", down_s=0.5, wait_s=0)
 
 
 def monkey(trial: Trial) -> None:
@@ -188,8 +207,8 @@ def _delete_bells(trial: Trial) -> int:
         return cast("int", client.delete(*keys)) if keys else 0
 
 
-def _kill_and_start(trial: Trial, *names: str, down_s: float) -> None:
-    trial.pause(0.5, 2)
+def _kill_and_start(trial: Trial, *names: str, down_s: float, wait_s: float = 2) -> None:
+    trial.pause(wait_s / 4, wait_s)
     with trial.scene.keeper.leaving_alone(*names):
         trial.strike()
         for name in names:
@@ -197,6 +216,10 @@ def _kill_and_start(trial: Trial, *names: str, down_s: float) -> None:
         time.sleep(down_s)
         trial.scene.start(*names)
     trial.heal()
+
+
+def _to_redis(trial: Trial) -> tuple[FaultProxy, FaultProxy]:
+    return trial.scene.api_redis, trial.scene.worker_redis
 
 
 def _busiest(trial: Trial, role: str) -> Child:
@@ -227,6 +250,7 @@ CASES = {
         Case("redis_full", redis_full, load_s=8),
         Case("redis_slow", redis_slow, load_s=8),
         Case("redis_connections_reset", redis_connections_reset),
+        Case("redis_answers_lost", redis_answers_lost),
         Case("subscriber_resets", subscriber_resets),
         Case("subscriber_down", subscriber_down, needs_redelivery=False),
         Case("subscriber_killed", subscriber_killed),

@@ -41,7 +41,8 @@ class Scene:
 
     home: Path
     product: Product
-    redis_proxy: FaultProxy
+    api_redis: FaultProxy
+    worker_redis: FaultProxy
     subscriber_proxy: FaultProxy
     children: dict[str, Child]
     keeper: Keeper
@@ -102,15 +103,24 @@ def opened(*, settings: Mapping[str, str] | None = None, skip_every: int = 0) ->
         home = Path(place)
         redis_server = redis_child(home)
         dns = SlowDns(delay_s=_DNS_DELAY_S)
-        redis_proxy = FaultProxy(port_of(redis_server))
+        api_redis, worker_redis = (FaultProxy(port_of(redis_server)) for _ in range(2))
         subscriber = _subscriber(home, secret := new_secret(), skip_every=skip_every)
         subscriber_proxy = FaultProxy(int(subscriber.env["SUBSCRIBER_PORT"]))
         changed = {**_SETTINGS, "SANDBOX_DNS": f"127.0.0.1:{dns.port}", **(settings or {})}
         product = Product(home, f"redis://127.0.0.1:{port_of(redis_server)}/0", changed)
-        children = _children(product, redis_server, subscriber, redis_proxy)
+        children = _children(product, redis_server, subscriber, api_redis, worker_redis)
         keeper = Keeper(children)
         scene = Scene(
-            home, product, redis_proxy, subscriber_proxy, children, keeper, Evidence(home), secret, Tenant("", "")
+            home=home,
+            product=product,
+            api_redis=api_redis,
+            worker_redis=worker_redis,
+            subscriber_proxy=subscriber_proxy,
+            children=children,
+            keeper=keeper,
+            evidence=Evidence(home),
+            tenant=Tenant("", ""),
+            secret=secret,
         )
         try:
             _start(scene)
@@ -120,7 +130,7 @@ def opened(*, settings: Mapping[str, str] | None = None, skip_every: int = 0) ->
             for child in reversed(children.values()):
                 child.thaw()
                 child.kill()
-            for part in (redis_proxy, subscriber_proxy, dns):
+            for part in (api_redis, worker_redis, subscriber_proxy, dns):
                 part.close()
 
 
@@ -138,12 +148,18 @@ def new_secret() -> str:
     return "whsec_" + base64.b64encode(os.urandom(32)).decode()
 
 
-def _children(product: Product, redis_server: Child, subscriber: Child, proxy: FaultProxy) -> dict[str, Child]:
-    """The APIs reach Redis through the proxy, so that one can be cut off from the answers of what it does."""
-    proxied = f"redis://127.0.0.1:{proxy.port}/0"
+def _children(
+    product: Product, redis_server: Child, subscriber: Child, api_redis: FaultProxy, worker_redis: FaultProxy
+) -> dict[str, Child]:
+    """APIs and workers reach Redis through proxies, so that they can be cut off from the answers of what it does."""
+    for_api, for_workers = (f"redis://127.0.0.1:{proxy.port}/0" for proxy in (api_redis, worker_redis))
     ports = {1: product.api_port, 2: free_port()}
-    apis = [product.api(number=number, port=ports[number], ledger_url=proxied) for number in _PAIR]
-    workers = [product.worker(role, number=number) for role in ("verify", "deliver") for number in _PAIR]
+    apis = [product.api(number=number, port=ports[number], ledger_url=for_api) for number in _PAIR]
+    workers = [
+        product.worker(role, number=number, ledger_url=for_workers)
+        for role in ("verify", "deliver")
+        for number in _PAIR
+    ]
     return {child.name: child for child in [redis_server, subscriber, *apis, *workers]}
 
 

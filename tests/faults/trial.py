@@ -27,7 +27,8 @@ class Trial:
     def strike(self) -> None:
         """Notes how much is under way at the moment of the fault: with nothing, the run proves nothing."""
         asked = self.caller.asked
-        self.in_flight = self.open_promises() + len(asked.attempted) - len(asked.promised)
+        unanswered_requests = len(asked.attempted) - len(asked.promised)
+        self.in_flight = self.open_promises() + unanswered_requests + self.scene.evidence.unanswered()
 
     def heal(self) -> None:
         self.healed_at = time.monotonic()

