@@ -7,7 +7,7 @@ from typing import Protocol
 
 from vouchpost_gateway.domain.delivery import DeliveryState
 from vouchpost_gateway.domain.errors import Conflict
-from vouchpost_gateway.domain.event import Event
+from vouchpost_gateway.domain.event import Event, EventType
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, decode, encode, time_ms
 from vouchpost_gateway.domain.lane import (
     Claim,
@@ -117,10 +117,21 @@ class Recover:
 
     async def _resend_missing(self, world: World, stem: str, subscription: Subscription, now_ms: int) -> None:
         for event, states in await self.records.events_of(world, stem):
-            state = states.get(subscription.number)
-            if state in {DeliveryState.DELIVERED, DeliveryState.PENDING}:
-                continue
-            if state is None and not subscription.wants(event.type):
+            if not _owed(event, states.get(subscription.number), subscription):
                 continue
             ref = DeliveryRef(EventRef(stem, event.revision), subscription.number)
             self.ring(await self.records.resend(world, ref, queue=_QUEUE_RECOVERED, now_ms=now_ms))
+
+
+def _owed(event: Event, state: DeliveryState | None, subscription: Subscription) -> bool:
+    """Whether a recovery sends this event: it did not arrive, or it came while the subscription was disabled.
+
+    Of what never went to it, a test was meant for another one, and a partner is not told of others' subscriptions.
+    """
+    if state is not None:
+        return state not in {DeliveryState.DELIVERED, DeliveryState.PENDING}
+    if event.type == EventType.SUBSCRIPTION_TEST:
+        return False
+    if event.type == EventType.SUBSCRIPTION_DISABLED and subscription.owner is not None:
+        return False
+    return subscription.wants(event.type)

@@ -1,0 +1,156 @@
+from dataclasses import replace
+
+import pytest
+
+from tests.gateway.ledger.bench import START_MS, Bench
+from tests.gateway.pipeline.told import Told
+from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
+from vouchpost_gateway.domain.errors import Conflict, NotFound
+from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
+from vouchpost_gateway.domain.lane import Settlement, SettlementKind, recoveries
+from vouchpost_gateway.domain.subscription import DisabledReason, Subscription
+from vouchpost_gateway.ledger.subscriptions import SubscriptionRecords
+from vouchpost_gateway.pipeline.resend import Recover, Resend
+from vouchpost_gateway.pipeline.subscribe import Subscribe
+
+
+def _subscribe(bench: Bench) -> Subscribe:
+    records: SubscriptionRecords = bench.subscriptions
+    return Subscribe(records, lambda _rings: None, Told(), lambda: START_MS, lambda: 7, bytes, 100)
+
+
+def _resend(bench: Bench) -> Resend:
+    return Resend(bench.deliveries, bench.lanes, _subscribe(bench), lambda _rings: None, lambda: START_MS)
+
+
+def _recovered(bench: Bench, subscription: Subscription, *, since_ms: int = START_MS - 1) -> list[str]:
+    """What a recovery puts in line for this subscription."""
+    bench.run(_resend(bench).all_since(bench.world, subscription, since_ms=since_ms, until_ms=START_MS + 1))
+    work = Recover(bench.deliveries, bench.verifications, _subscribe(bench), lambda _rings: None)
+    lane = recoveries(bench.world)
+    for _ in range(20):
+        turn = bench.turn(lane, want=1)
+        for claim in turn.claims:
+            done = bench.run(work(lane, claim, turn))
+            assert done.settlement is not None
+            bench.turn(lane, replace(done.settlement, delay_ms=0))
+        if not turn.claims:
+            break
+    return sorted(bench.waiting(bench.lane_of(subscription)))
+
+
+def _settled(bench: Bench, subscription: Subscription, state: DeliveryState, *, attempts: int = 1) -> None:
+    lane = bench.lane_of(subscription)
+    claim = bench.claim(lane)
+    kind = SettlementKind.DONE if state is DeliveryState.DELIVERED else SettlementKind.DEAD
+    bench.turn(lane, Settlement(kind, claim.item, claim.token, progress=DeliveryProgress(state, attempts)))
+
+
+def test_a_dead_letter_goes_in_line_again_and_counts_on(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    ref = DeliveryRef(bench.delivered_to(subscription), subscription.number)
+    _settled(bench, subscription, DeliveryState.DEAD, attempts=10)
+
+    bench.run(_resend(bench).one(bench.world, ref))
+
+    claim = bench.claim(bench.lane_of(subscription))
+    assert claim.progress is not None
+    assert (claim.progress.attempt_count, claim.progress.attempts_before) == (10, 10)
+    assert bench.run(bench.deliveries.dead(bench.world, after=None, limit=10)) == []
+
+
+def test_what_was_delivered_can_be_sent_again_by_hand(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    ref = DeliveryRef(bench.delivered_to(subscription), subscription.number)
+    _settled(bench, subscription, DeliveryState.DELIVERED)
+
+    bench.run(_resend(bench).one(bench.world, ref))
+
+    assert bench.claim(bench.lane_of(subscription)).item == ref.event.item
+
+
+def test_what_is_in_line_or_in_flight_is_not_sent_twice(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    ref = DeliveryRef(bench.delivered_to(subscription), subscription.number)
+    bench.run(_resend(bench).one(bench.world, ref))
+    claim = bench.claim(bench.lane_of(subscription))
+
+    bench.run(_resend(bench).one(bench.world, ref))
+
+    assert list(bench.in_flight(bench.lane_of(subscription))) == [claim.item]
+    assert bench.waiting(bench.lane_of(subscription)) == {}
+
+
+def test_nothing_is_resent_to_who_is_disabled_or_gone(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    ref = DeliveryRef(bench.delivered_to(subscription), subscription.number)
+    disabled = bench.change(subscription, enabled=False)
+    with pytest.raises(Conflict):
+        bench.run(_resend(bench).one(bench.world, ref))
+
+    bench.run(bench.subscriptions.remove(bench.world, disabled))
+
+    with pytest.raises(NotFound):
+        bench.run(_resend(bench).one(bench.world, ref))
+
+
+def test_an_event_that_is_no_longer_kept_cannot_be_resent(bench: Bench) -> None:
+    subscription = bench.subscribe()
+
+    with pytest.raises(NotFound):
+        bench.run(_resend(bench).one(bench.world, DeliveryRef(EventRef("0" * 19, 1), subscription.number)))
+
+
+def test_a_recovery_resends_what_did_not_arrive_and_what_came_while_disabled(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    arrived, dead, waiting = (bench.delivered_to(subscription) for _ in range(3))
+    _settled(bench, subscription, DeliveryState.DELIVERED)
+    _settled(bench, subscription, DeliveryState.DEAD)
+    disabled = bench.change(subscription, enabled=False)
+    missed = bench.delivered_to()
+    enabled = bench.change(disabled, enabled=True)
+
+    assert _recovered(bench, enabled) == sorted([dead.item, waiting.item, missed.item])
+    assert arrived.item not in bench.waiting(bench.lane_of(subscription))
+
+
+def test_a_recovery_goes_no_further_back_than_asked(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    bench.delivered_to()
+
+    assert _recovered(bench, subscription, since_ms=START_MS + 1) == []
+
+
+def test_a_recovery_goes_through_any_number_of_events(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    items = [bench.delivered_to().item for _ in range(205)]
+
+    assert _recovered(bench, subscription) == sorted(items)
+
+
+def test_a_recovery_brings_no_events_that_were_for_someone_else(bench: Bench) -> None:
+    """A test event is for one subscription; that another one was disabled is no partner's business."""
+    other, own = bench.subscribe(), bench.subscribe()
+    partners = bench.change(bench.subscribe(), owner="prt_1")
+    bench.announce(other)
+    bench.run(_subscribe(bench).disable(bench.world, other.number, DisabledReason.GONE, now_ms=START_MS))
+    told = sorted(bench.waiting(bench.lane_of(own)))
+
+    assert _recovered(bench, partners) == []
+    assert _recovered(bench, own) == told
+    assert len(told) == 1
+
+
+def test_a_recovery_asked_for_twice_runs_once(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    for _ in range(2):
+        bench.run(_resend(bench).all_since(bench.world, subscription, since_ms=0, until_ms=None))
+
+    assert len(bench.waiting(recoveries(bench.world))) == 1
+
+
+def test_a_recovery_of_a_disabled_subscription_is_refused(bench: Bench) -> None:
+    subscription = bench.subscribe(enabled=False)
+
+    with pytest.raises(Conflict):
+        bench.run(_resend(bench).all_since(bench.world, subscription, since_ms=0, until_ms=None))
