@@ -242,7 +242,6 @@ async def verify_work(gateway: Gateway) -> AsyncIterator[Verify]:
                 Status.UNKNOWN: round(settings.cache_unknown_s * 1000),
             },
             recheck_delays_ms=[round(delay * 1000) for delay in settings.recheck_delays_s],
-            max_matches=settings.max_matches,
         )
         yield Verify(
             gateway.verifications,

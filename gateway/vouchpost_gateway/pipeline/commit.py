@@ -44,7 +44,6 @@ class CommitRules:
 
     cache_ms: Mapping[Status, int]
     recheck_delays_ms: Sequence[int]
-    max_matches: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +101,12 @@ class Commit:
                 return
             known = await self.subscriptions.fresh(world)
 
-    def _targets(self, known: Matching, event: Event | None) -> list[int]:
+    @staticmethod
+    def _targets(known: Matching, event: Event | None) -> list[int]:
+        """All of them, whatever their number: their limit is kept where they register, and none is left out here."""
         if event is None:
             return []
-        return sorted(s.number for s in known.matching(event.type))[: self.rules.max_matches]
+        return sorted(s.number for s in known.matching(event.type))
 
     def _cache_ms(self, verdict: Verdict) -> int:
         return 0 if verdict.degraded else self.rules.cache_ms.get(verdict.status, 0)
