@@ -90,11 +90,19 @@ class SubscriptionRecords:
         return int(await self.store.call("HINCRBY", keys.counters(world), "last_number", 1))
 
     async def write(
-        self, world: World, changed: Subscription, *, new: bool, event: Event | None = None, targets: Sequence[int] = ()
+        self,
+        world: World,
+        changed: Subscription,
+        *,
+        new: bool,
+        event: Event | None = None,
+        targets: Sequence[int] = (),
+        set_revision: int | None = None,
     ) -> list[Ring]:
         """Stores a subscription at `changed.version`, whose predecessor must be the stored one; Conflict otherwise.
 
-        With an event, it and its deliveries to `targets` are part of the same write.
+        With an event, it and its deliveries to `targets` are part of the same write; Conflict when the set is no
+        longer the one that they were matched in.
         """
         expected = 0 if new else changed.version - 1
         seal = await self.tenants.seal(world)
@@ -106,6 +114,7 @@ class SubscriptionRecords:
             paused=not changed.enabled,
             event=event,
             targets=targets,
+            set_revision=set_revision,
         )
         if reply[0] == b"full":
             raise Conflict(f"there are {MAX_PER_WORLD} subscriptions already")
@@ -116,7 +125,7 @@ class SubscriptionRecords:
     async def remove(self, world: World, subscription: Subscription) -> None:
         """Removes a subscription with its lane: what was still due to it is dropped, and shown as dropped."""
         reply = await self._run(world, subscription.number, expected=str(subscription.version))
-        if reply[0] == b"changed":
+        if reply[0] == b"changed" and subscription.number in (await self.fresh(world)).by_number:
             raise Conflict("the subscription was changed by someone else; read it again")
 
     async def announce(self, world: World, event: Event, targets: Sequence[int]) -> list[Ring]:
@@ -138,6 +147,7 @@ class SubscriptionRecords:
         paused: bool = False,
         event: Event | None = None,
         targets: Sequence[int] = (),
+        set_revision: int | None = None,
     ) -> Any:
         lane = deliveries(world, number)
         lanes = [deliveries(world, target) for target in targets]
@@ -153,7 +163,7 @@ class SubscriptionRecords:
         arguments: list[Argument] = [lane.id, encode(number, 4), expected]
         arguments += (packed, int(paused), MAX_PER_WORLD, self.bells.ring_ms, keys.WAKE_CHANNEL)
         arguments += (event.stem if event else "", hour, item, HEAD, tail, LATEST_CAP)
-        arguments += (len(lanes), *(target.id for target in lanes))
+        arguments += (len(lanes), *(target.id for target in lanes), "" if set_revision is None else set_revision)
         return await self.store.run(_WRITE, names, arguments)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,9 +17,13 @@ from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.pipeline.report import Report
 
 _NEW_SECRET_BYTES = 32
+_MAX_ROUNDS = 20
 
 
 class SubscriptionSet(Protocol):
+    @property
+    def revision(self) -> int: ...
+
     @property
     def by_number(self) -> dict[int, Subscription]: ...
 
@@ -33,7 +38,14 @@ class SubscriptionRecords(Protocol):
     async def next_number(self, world: World) -> int: ...
 
     async def write(
-        self, world: World, changed: Subscription, *, new: bool, event: Event | None = ..., targets: Sequence[int] = ...
+        self,
+        world: World,
+        changed: Subscription,
+        *,
+        new: bool,
+        event: Event | None = ...,
+        targets: Sequence[int] = ...,
+        set_revision: int | None = ...,
     ) -> list[Ring]: ...
 
     async def remove(self, world: World, subscription: Subscription) -> None: ...
@@ -143,22 +155,28 @@ class Subscribe:
 
     async def disable(self, world: World, number: int, reason: DisabledReason, *, now_ms: int) -> None:
         """Pauses a subscription and tells the tenant's others, in one write. A repeat finds it disabled."""
-        known = await self.records.fresh(world)
-        before = known.by_number.get(number)
-        if before is None or not before.enabled:
-            return
-        after = dataclasses.replace(
-            before, enabled=False, disabled_reason=reason, disabled_ms=now_ms, version=before.version + 1
-        )
-        data = {"subscription_id": before.id, "reason": reason.value, "partner_id": before.owner}
-        event = self._event(EventType.SUBSCRIPTION_DISABLED, data, now_ms=now_ms)
+        for _ in range(_MAX_ROUNDS):
+            known = await self.records.fresh(world)
+            before = known.by_number.get(number)
+            if before is None or not before.enabled:
+                return
+            after = dataclasses.replace(
+                before, enabled=False, disabled_reason=reason, disabled_ms=now_ms, version=before.version + 1
+            )
+            with suppress(Conflict):  # the set moved meanwhile: look again
+                await self._write_disabled(world, known, after)
+                self.report.disabled(world, after)
+                return
+
+    async def _write_disabled(self, world: World, known: SubscriptionSet, after: Subscription) -> None:
+        reason = after.disabled_reason.value if after.disabled_reason else None
+        data = {"subscription_id": after.id, "reason": reason, "partner_id": after.owner}
+        event = self._event(EventType.SUBSCRIPTION_DISABLED, data, now_ms=after.disabled_ms or 0)
         others = known.matching(EventType.SUBSCRIPTION_DISABLED)
-        targets = sorted(s.number for s in others if s.number != number and s.owner is None)[: self.max_matches]
-        try:
-            self.ring(await self.records.write(world, after, new=False, event=event, targets=targets))
-        except Conflict:
-            return  # changed meanwhile: if it still fails, the next attempt disables it as it is then
-        self.report.disabled(world, after)
+        targets = sorted(s.number for s in others if s.number != after.number and s.owner is None)
+        self.ring(
+            await self.records.write(world, after, new=False, event=event, targets=targets, set_revision=known.revision)
+        )
 
     def _event(self, kind: EventType, data: Mapping[str, str | None], *, now_ms: int) -> Event:
         stem = new_stem(now_ms=self.now_ms(), random_bits=self.random_bits())

@@ -4,7 +4,8 @@
 -- KEYS: lane of the subscription, subscriptions, versions, changes, then (event) record, hours, hour index, target lanes
 -- ARGV: lane id, number (4 characters), version expected ('' when the subscription is not written), the subscription
 --       ('' deletes it), paused ('1' | '0'), maximum number of subscriptions, ring ms, wake channel,
---       stem ('' for no event), hour, item, record head, record tail, latest cap, number of targets, then their ids
+--       stem ('' for no event), hour, item, record head, record tail, latest cap, number of targets, then their ids,
+--       then the revision of the set they were matched in ('' for any)
 -- Answers {'ok' | 'changed' | 'full', {lane id, generation, slow, …}}
 local lane = lane_at(1, ARGV[1])
 local subscriptions, versions, changes = KEYS[12], KEYS[13], KEYS[14]
@@ -17,6 +18,10 @@ if expected ~= '' then
   if version == '0' and redis.call('HLEN', subscriptions) >= tonumber(ARGV[6]) then return {'full', {}} end
 end
 if stem ~= '' and redis.call('EXISTS', KEYS[15]) == 1 then return {'ok', {}} end
+local set_revision = ARGV[16 + tonumber(ARGV[15])]
+if set_revision ~= '' and (redis.call('HGET', lane[COUNTERS], 'subscriptions') or '0') ~= set_revision then
+  return {'changed', {}}
+end
 
 local now, time = clock()
 local rings = {}
@@ -67,10 +72,12 @@ if stem ~= '' then
   redis.call('ZADD', KEYS[17], 0, stem)
   for i = 1, tonumber(ARGV[15]) do
     local target = lane_at(18 + (i - 1) * LANE_KEYS, ARGV[15 + i])
-    redis.call('ZADD', target[HIGH], 'NX', string.format('%.0f', now), ARGV[11])
-    redis.call('ZADD', target[LATEST], 0, ARGV[11])
-    redis.call('ZREMRANGEBYRANK', target[LATEST], 0, -tonumber(ARGV[14]) - 1)
-    note(target)
+    if redis.call('EXISTS', target[META]) == 1 then -- a lane that is gone would never be drained
+      redis.call('ZADD', target[HIGH], 'NX', string.format('%.0f', now), ARGV[11])
+      redis.call('ZADD', target[LATEST], 0, ARGV[11])
+      redis.call('ZREMRANGEBYRANK', target[LATEST], 0, -tonumber(ARGV[14]) - 1)
+      note(target)
+    end
   end
 end
 return {'ok', rings}

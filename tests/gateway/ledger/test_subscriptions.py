@@ -1,0 +1,205 @@
+import dataclasses
+
+import pytest
+
+from tests.gateway.ledger.bench import START_MS, Bench
+from vouchpost_gateway.domain.errors import Conflict, NotFound
+from vouchpost_gateway.domain.event import Event, EventType, build
+from vouchpost_gateway.domain.ids import DeliveryRef
+from vouchpost_gateway.domain.lane import LaneNews, Settlement, SettlementKind
+from vouchpost_gateway.domain.subscription import Subscription
+from vouchpost_gateway.domain.world import Mode
+from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.subscriptions import SubscriptionRecords
+
+
+def _event(bench: Bench) -> Event:
+    return build(bench.stem(), 0, EventType.SUBSCRIPTION_DISABLED, at_ms=START_MS, data={})
+
+
+def _stored(bench: Bench, number: int) -> Subscription | None:
+    """As another process reads it, that knows nothing yet."""
+    elsewhere = SubscriptionRecords(bench.store, bench.tenants)
+    return bench.run(elsewhere.fresh(bench.world)).by_number.get(number)
+
+
+def test_a_subscription_comes_back_as_it_was_written(bench: Bench) -> None:
+    made = bench.subscribe(event_types=frozenset({"verification.completed"}))
+    changed = bench.change(
+        made,
+        headers={"X-Token": "t"},
+        schedule_s=(0.0, 5.0),
+        owner="prt_1",
+        description="é",
+        max_in_flight=3,
+        include_address=True,
+    )
+
+    assert _stored(bench, made.number) == changed
+
+
+def test_no_secret_is_stored_as_it_is(bench: Bench) -> None:
+    made = bench.change(bench.subscribe(), headers={"X-Token": "do-not-tell"})
+
+    text = b"".join(bench.raw.hvals(keys.subscriptions(bench.world)))
+
+    assert made.secrets[0].key not in text
+    assert b"do-not-tell" not in text
+
+
+def test_of_two_who_change_the_same_version_one_is_told(bench: Bench) -> None:
+    made = bench.subscribe()
+    bench.change(made, url="https://first.example/")
+
+    with pytest.raises(Conflict):
+        bench.change(made, url="https://second.example/")
+
+    stored = _stored(bench, made.number)
+    assert stored is not None
+    assert stored.url == "https://first.example/"
+
+
+def test_a_change_whose_reply_was_lost_is_not_a_conflict_with_itself(bench: Bench) -> None:
+    made = bench.subscribe()
+    after = bench.change(made, url="https://first.example/")
+
+    bench.run(bench.subscriptions.write(bench.world, after, new=False))
+
+    assert _stored(bench, made.number) == after
+
+
+def test_a_removal_whose_reply_was_lost_is_not_a_conflict_with_itself(bench: Bench) -> None:
+    made = bench.subscribe()
+
+    for _ in range(2):
+        bench.run(bench.subscriptions.remove(bench.world, made))
+
+    assert _stored(bench, made.number) is None
+
+
+def test_a_removal_of_what_someone_else_changed_is_a_conflict(bench: Bench) -> None:
+    made = bench.subscribe()
+    bench.change(made, enabled=False)
+
+    with pytest.raises(Conflict):
+        bench.run(bench.subscriptions.remove(bench.world, made))
+
+
+def test_a_removed_subscription_takes_its_lane_along(bench: Bench) -> None:
+    """Also what is counted as in flight, and the settlements that come late."""
+    made = bench.subscribe()
+    ref = bench.delivered_to(made)
+    lane = bench.lane_of(made)
+    claim = bench.claim(lane)
+
+    bench.run(bench.subscriptions.remove(bench.world, made))
+
+    assert bench.due(lane) is None
+    assert bench.raw.hget(keys.counters(bench.world), "flight0") == b"0"
+    turn = bench.turn(lane, Settlement(SettlementKind.LATER, claim.item, claim.token), generation=0)
+    assert turn.answers == ("stale",)
+    assert [name for name in bench.raw.keys("*") if lane.suffix.encode() in name] == []
+    delivery = bench.run(bench.deliveries.get(bench.world, DeliveryRef(ref, made.number)))
+    assert delivery.state == "dropped"
+
+
+def test_a_number_is_never_given_twice(bench: Bench) -> None:
+    first = bench.subscribe()
+    bench.run(bench.subscriptions.remove(bench.world, first))
+
+    assert bench.subscribe().number > first.number
+
+
+def test_numbers_of_the_two_modes_are_apart(bench: Bench) -> None:
+    bench.subscribe()
+    bench.world = dataclasses.replace(bench.world, mode=Mode.TEST)
+
+    assert bench.run(bench.subscriptions.fresh(bench.world)).by_number == {}
+
+
+def test_another_process_sees_each_change(bench: Bench) -> None:
+    elsewhere = SubscriptionRecords(bench.store, bench.tenants)
+    made = bench.subscribe()
+    for enabled in (False, True, False):
+        made = bench.change(made, enabled=enabled)
+        assert bench.run(elsewhere.fresh(bench.world)).by_number == {made.number: made}
+    bench.run(bench.subscriptions.remove(bench.world, made))
+
+    assert bench.run(elsewhere.fresh(bench.world)).by_number == {}
+
+
+def test_a_change_and_its_event_are_one_write(bench: Bench) -> None:
+    made, other = bench.subscribe(), bench.subscribe()
+    event = _event(bench)
+    after = dataclasses.replace(made, enabled=False, version=2)
+
+    bench.run(bench.subscriptions.write(bench.world, after, new=False, event=event, targets=[other.number]))
+
+    assert _stored(bench, made.number) == after
+    assert list(bench.waiting(bench.lane_of(other))) == [event.stem + "000"]
+
+
+def test_neither_the_change_nor_its_event_is_written_when_someone_was_faster(bench: Bench) -> None:
+    made, other = bench.subscribe(), bench.subscribe()
+    bench.change(made, url="https://first.example/")
+    event = _event(bench)
+    after = dataclasses.replace(made, enabled=False, version=2)
+
+    with pytest.raises(Conflict):
+        bench.run(bench.subscriptions.write(bench.world, after, new=False, event=event, targets=[other.number]))
+
+    assert bench.waiting(bench.lane_of(other)) == {}
+    assert not bench.raw.exists(keys.record(bench.world, event.stem))
+
+
+def test_an_event_is_not_written_for_a_set_that_moved(bench: Bench) -> None:
+    """Whoever subscribed meanwhile would never get it."""
+    made = bench.subscribe()
+    known = bench.run(bench.subscriptions.fresh(bench.world))
+    bench.subscribe()
+    after = dataclasses.replace(made, enabled=False, version=2)
+
+    with pytest.raises(Conflict):
+        bench.run(
+            bench.subscriptions.write(
+                bench.world, after, new=False, event=_event(bench), targets=[], set_revision=known.revision
+            )
+        )
+
+
+def test_an_announcement_that_is_sent_again_is_delivered_once(bench: Bench) -> None:
+    made = bench.subscribe()
+    event = _event(bench)
+    for _ in range(2):
+        bench.run(bench.subscriptions.announce(bench.world, event, [made.number]))
+        claims = bench.turn(bench.lane_of(made), want=1).claims
+
+    assert claims == ()
+
+
+def test_nothing_is_put_in_the_lane_of_a_subscription_that_is_gone(bench: Bench) -> None:
+    """A lane that nobody drains would be rung for ever."""
+    made = bench.subscribe()
+    bench.run(bench.subscriptions.remove(bench.world, made))
+
+    ref = bench.announce(made)
+
+    assert bench.due(bench.lane_of(made)) is None
+    assert bench.waiting(bench.lane_of(made)) == {}
+    with pytest.raises(NotFound):
+        bench.run(bench.deliveries.resend(bench.world, ref, queue=0, now_ms=START_MS))
+
+
+def test_enabling_forgets_the_failures_and_rings_for_what_waited(bench: Bench) -> None:
+    made = bench.subscribe()
+    bench.announce(made)
+    lane = bench.lane_of(made)
+    bench.turn(lane, news=LaneNews(failed=20, throttle_ms=60_000))
+    paused = bench.change(made, enabled=False)
+    bench.lose_bell(lane)
+    rings = bench.run(
+        bench.subscriptions.write(bench.world, dataclasses.replace(paused, enabled=True, version=3), new=False)
+    )
+
+    assert [ring.lane_id for ring in rings] == [lane.id]
+    assert bench.turn(lane).failures == 0
