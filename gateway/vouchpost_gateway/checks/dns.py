@@ -21,7 +21,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 
-RecordType = Literal["MX", "A", "AAAA", "TXT", "SRV"]
+RecordType = Literal["MX", "A", "AAAA", "TXT", "SRV", "PTR"]
 
 # Answers are kept no longer than this, whatever their TTL: positive as unbound does by habit, negative by RFC 2308 5.
 _LONGEST_S: Final = 3600

@@ -1,9 +1,13 @@
 """What `vouchpost doctor` makes of what it saw: lines with a level, from plain values. No I/O."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from types import MappingProxyType
 
+from vouchpost_gateway.checks.lists import DomainLists
+from vouchpost_gateway.checks.policy import Policy
+from vouchpost_gateway.domain.verification import Finding
 from vouchpost_gateway.ledger.fitness import Problem
 
 _OFFSET_NOTABLE_S = 2.0
@@ -117,6 +121,39 @@ def dns_line(*, answered: bool, servers: Sequence[str], detail: str) -> Line:
         return Line(Level.FINE, "DNS", f"{named} answered in {detail}")
     text = f"{named} did not answer ({detail}): live verifications at depth domain will end as unknown; set dns_servers"
     return Line(Level.NOTABLE, "DNS", text)
+
+
+def lists_line(lists: DomainLists, policy: Policy) -> Line:
+    disposable, relays, free = len(lists.disposable), len(lists.alias_relays), len(lists.free_providers)
+    text = f"{lists.version}: {disposable:,} disposable, {relays} alias relays, {free} free providers"
+    return Line(Level.FINE, "lists", f"{text}; policy {policy.version}")
+
+
+# How a mail host would take it: what is not in here is worth knowing, and breaks no promise.
+_MAIL_FINE = frozenset({"helo_resolves", "ptr_matches", "spf_present", "port_open"})
+_MAIL_TEXTS: Mapping[str, str] = MappingProxyType(
+    {
+        "helo_resolves": "{name} has an address",
+        "helo_unresolved": "{name} has no address: mail hosts will refuse it; set smtp_helo_name",
+        "ptr_matches": "{address} is named {names}",
+        "ptr_differs": "{address} is named {names!r}: its PTR record must be smtp_helo_name",
+        "spf_present": "{domain} has one SPF record; see that it allows this machine",
+        "spf_missing": "{domain} has no SPF record: mail hosts may refuse its mail",
+        "spf_twice": "{domain} has several SPF records, which count as none (RFC 7208 4.5)",
+        "port_open": "{host} can be reached on port {port}",
+        "port_open_refused": "{host} can be reached on port {port}, and refuses us with {smtp_code}",
+        "port_silent": "{host} does not answer on port {port}: it is down, or the port is closed from here",
+        "untold": "could not be told",
+    }
+)
+
+
+def mail_line(finding: Finding | None) -> Line:
+    """What the self-test found; None: mail hosts are not asked at all."""
+    if finding is None:
+        return Line(Level.FINE, "mail hosts", "are not asked: VOUCHPOST_SMTP_MAIL_FROM is not set")
+    level = Level.FINE if finding.code in _MAIL_FINE else Level.NOTABLE
+    return Line(level, f"mail hosts, {finding.check}", _MAIL_TEXTS[finding.code].format_map(finding.facts))
 
 
 def _days(seconds: float) -> str:

@@ -14,7 +14,11 @@ from rich.console import Console
 from rich.text import Text
 
 from vouchpost_gateway.checks.dns import DnsOutcome, Resolver
+from vouchpost_gateway.checks.lists import packaged_lists
 from vouchpost_gateway.checks.nameservers import servers_of
+from vouchpost_gateway.checks.policy import default_policy
+from vouchpost_gateway.checks.selftest import SelfTest
+from vouchpost_gateway.checks.smtp import Manners
 from vouchpost_gateway.cli.diagnosis import (
     Census,
     Level,
@@ -23,12 +27,15 @@ from vouchpost_gateway.cli.diagnosis import (
     disk_line,
     dns_line,
     format_line,
+    lists_line,
+    mail_line,
     open_files_line,
     partitions_line,
     redis_lines,
     retention_line,
 )
 from vouchpost_gateway.cli.process import EXIT_FAILED, explained, settings_here
+from vouchpost_gateway.domain.address import is_public
 from vouchpost_gateway.domain.errors import LedgerUnavailable, Misconfigured
 from vouchpost_gateway.domain.world import Mode
 from vouchpost_gateway.embedded.home import Home
@@ -67,6 +74,8 @@ async def examine(settings: Settings) -> list[Line]:
         open_files_line(_open_files()),
         *_disk_lines(settings),
         await _dns_line(settings),
+        lists_line(packaged_lists(), default_policy()),
+        *await _mail_lines(settings),
     ]
 
 
@@ -174,6 +183,22 @@ async def _dns_line(settings: Settings) -> Line:
     answered = found.outcome.definite
     detail = f"{(time.monotonic() - started) * 1000:.0f} ms" if answered else _word(found.outcome)
     return dns_line(answered=answered, servers=[server.host for server in servers], detail=detail)
+
+
+async def _mail_lines(settings: Settings) -> list[Line]:
+    """How mail hosts will see us, if they are asked."""
+    if settings.smtp_mail_from is None:
+        return [mail_line(None)]
+    try:
+        manners = Manners.introduced(mail_from=settings.smtp_mail_from, helo_name=settings.smtp_helo_name)
+    except Misconfigured as error:
+        return [Line(Level.BROKEN, "mail hosts", str(error))]
+    servers = servers_of([str(server) for server in settings.dns_servers])
+    resolver = Resolver(servers, timeout_s=settings.dns_timeout_s)
+    try:
+        return [mail_line(finding) for finding in await SelfTest(resolver, manners, is_public).findings()]
+    finally:
+        await resolver.aclose()
 
 
 def _word(outcome: DnsOutcome) -> str:

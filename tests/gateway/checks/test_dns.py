@@ -1,6 +1,7 @@
 """The resolver against name servers that misbehave: temporary never becomes definite, and every wait ends."""
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -350,3 +351,25 @@ def test_closing_ends_what_is_in_flight() -> None:
         return bool(done) and waiting.cancelled()
 
     assert _with([silent], use, timeout_s=30)
+
+
+def test_whatever_a_damaged_packet_holds_it_is_read_or_refused() -> None:
+    """By TCP, where no other packet could come instead. A seed keeps it the same on every run."""
+    source = random.Random(20261122)
+    whole = reply(
+        DNSRecord.question("a.test", "MX"), "a.test. 60 IN CNAME b.test.", "b.test. 60 IN MX 10 mx.test.",
+        authority="test. 60 IN SOA ns.test. nobody.test. 1 60 60 60 60",
+    )  # fmt: skip
+
+    def damaged(query: DNSRecord, _: int) -> list[bytes]:
+        packet = bytearray(query.header.id.to_bytes(2, "big") + whole[2:])
+        for _damage in range(source.randint(1, 6)):
+            packet[source.randrange(2, len(packet))] = source.randrange(256)
+        return [bytes(packet[: source.randrange(12, len(packet))] if source.random() < 0.2 else packet)]
+
+    async def use(resolver: Resolver, _: list[Peer]) -> set[DnsOutcome]:
+        lookups = await asyncio.gather(*(resolver.lookup(f"n{n}.test", "MX") for n in range(100)))
+        return {found.outcome for found in lookups}
+
+    # The question never is the one that was asked, so no damage may make an answer of it.
+    assert not any(outcome.definite for outcome in _with([_truncated], use, tcp=damaged, timeout_s=2, capacity=1000))

@@ -1,5 +1,7 @@
 import pytest
 
+from vouchpost_gateway.checks.lists import packaged_lists
+from vouchpost_gateway.checks.policy import default_policy
 from vouchpost_gateway.cli.diagnosis import (
     Census,
     Level,
@@ -7,11 +9,14 @@ from vouchpost_gateway.cli.diagnosis import (
     disk_line,
     dns_line,
     format_line,
+    lists_line,
+    mail_line,
     open_files_line,
     partitions_line,
     redis_lines,
     retention_line,
 )
+from vouchpost_gateway.domain.verification import Finding
 from vouchpost_gateway.ledger.fitness import Problem
 
 GIB = 1024**3
@@ -99,3 +104,34 @@ def test_dns_that_does_not_answer_breaks_nothing_but_is_told() -> None:
 
     assert (line.level, "192.0.2.1 did not answer (timed out)" in line.text) == (Level.NOTABLE, True)
     assert dns_line(answered=True, servers=["192.0.2.1"], detail="3 ms").level is Level.FINE
+
+
+@pytest.mark.parametrize(
+    ("finding", "level", "words"),
+    [
+        (None, Level.FINE, "VOUCHPOST_SMTP_MAIL_FROM"),
+        (Finding("helo", "helo_resolves", {"name": "a.net"}), Level.FINE, "a.net"),
+        (Finding("helo", "helo_unresolved", {"name": "a.net"}), Level.NOTABLE, "smtp_helo_name"),
+        (Finding("ptr", "ptr_matches", {"address": "192.0.2.1", "names": "a.net"}), Level.FINE, "a.net"),
+        (Finding("ptr", "ptr_differs", {"address": "192.0.2.1", "names": "b.net"}), Level.NOTABLE, "'b.net'"),
+        (Finding("spf", "spf_present", {"domain": "a.net"}), Level.FINE, "allows this machine"),
+        (Finding("spf", "spf_missing", {"domain": "a.net"}), Level.NOTABLE, "no SPF"),
+        (Finding("spf", "spf_twice", {"domain": "a.net"}), Level.NOTABLE, "7208"),
+        (Finding("port", "port_open", {"host": "mx", "port": 25}), Level.FINE, "25"),
+        (Finding("port", "port_open_refused", {"host": "mx", "port": 25, "smtp_code": 554}), Level.NOTABLE, "554"),
+        (Finding("port", "port_silent", {"host": "mx", "port": 25}), Level.NOTABLE, "closed from here"),
+        (Finding("port", "untold", {}), Level.NOTABLE, "could not be told"),
+    ],
+)
+def test_how_mail_hosts_see_us_is_put_into_words(finding: Finding | None, level: Level, words: str) -> None:
+    line = mail_line(finding)
+
+    assert line.level is level
+    assert words in line.text
+
+
+def test_the_lists_are_told_with_their_version_and_the_policy() -> None:
+    line = lists_line(packaged_lists(), default_policy())
+
+    assert packaged_lists().version in line.text
+    assert default_policy().version in line.text
