@@ -4,6 +4,8 @@
 """
 
 import re
+from collections.abc import Sequence
+from itertools import accumulate
 
 from vouchpost_gateway.domain.http_date import parse_http_date
 
@@ -114,6 +116,12 @@ def next_check_delay_s(
     spread_s = min(CHECK_CAP_S, CHECK_BASE_S * 2 ** max(checks_made - 1, 0))
     delay_s = max(random * spread_s, _floor(retry_after_s))
     return delay_s if now_ms + delay_s * 1000 <= first_check_ms + window_s * 1000 else None
+
+
+def next_planned_ms(delays_ms: Sequence[int], *, since_ms: int, now_ms: int) -> int | None:
+    """Milliseconds until the first of the times that the delays, one after the other, lead to, and that is to come."""
+    times = (since_ms + total for total in accumulate(delays_ms))
+    return next((time - now_ms for time in times if time > now_ms), None)
 
 
 def _jittered(delay_s: float, random: float) -> float:

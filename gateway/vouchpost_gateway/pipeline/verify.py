@@ -103,9 +103,7 @@ class Verify:
                 return self._later(lane, claim, verification, verdict, now_ms=now_ms, took_ms=took_ms, delay_s=delay_s)
             verdict = replace(verdict, status=Status.UNKNOWN, degraded=True, temporary=False)
             if verification.verdict is not None:
-                # The recheck told nothing: what was known stands, and nobody is told otherwise.
-                run = _run(verification, verdict, now_ms, took_ms)
-                return Done(Settlement(SettlementKind.DONE, claim.item, claim.token, run=run))
+                return self._stands(claim, verification, verdict, now_ms=now_ms, took_ms=took_ms)
         return await self._commit(lane, claim, turn, verification, verdict, took_ms=took_ms, now_ms=now_ms)
 
     async def _verify(self, question: Question) -> Verdict:
@@ -116,7 +114,8 @@ class Verify:
             return _unknown(ReasonCode.TIMED_OUT, self.verifier.policy_version, temporary=True)
 
     def _next_check(self, verification: Verification, verdict: Verdict, now_ms: int) -> float | None:
-        since = verification.checked_ms or 0
+        # A recheck has a round of checks of its own: those before the verdict, or outside the window, do not count.
+        since = max(verification.checked_ms or 0, now_ms - round(self.rules.window_s * 1000) - 1)
         runs = [run for run in verification.runs if run.at_ms > since]
         return next_check_delay_s(
             checks_made=len(runs) + 1,
@@ -142,6 +141,14 @@ class Verify:
         delay_ms = round(delay_s * 1000)
         self.report.postponed(lane.world, verification.stem, delay_ms=delay_ms, verdict=verdict)
         run = _run(verification, verdict, now_ms, took_ms)
+        return Done(Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=delay_ms, run=run))
+
+    def _stands(self, claim: Claim, verification: Verification, verdict: Verdict, *, now_ms: int, took_ms: int) -> Done:
+        """The recheck told nothing: what was known stands, nobody is told otherwise, and the next recheck comes."""
+        run = _run(verification, verdict, now_ms, took_ms)
+        delay_ms = self.commit.next_recheck_ms(verification, now_ms=now_ms)
+        if delay_ms is None:
+            return Done(Settlement(SettlementKind.DONE, claim.item, claim.token, run=run))
         return Done(Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=delay_ms, run=run))
 
     async def _known(
