@@ -237,7 +237,7 @@ class VerificationRecords:
             names += keys.lane(target)
             arguments += [target.id, len(items), *items]
         dead = [item + encode(number, 4) for number, items in by_number.items() for item in items]
-        return names, [*arguments, len(dead), *dead]
+        return names, [*arguments, len(dead), *dead, keys.done_channel(world, stem)]
 
     async def _cached_at(self, world: World, stem: str, record: Record) -> str:
         verdict = record.last_verdict

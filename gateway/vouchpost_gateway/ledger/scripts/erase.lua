@@ -3,7 +3,7 @@
 -- KEYS: the verification lane, record, hour index, dead verifications, dead deliveries, cache entry, then the lane of
 --       each subscription its events went to
 -- ARGV: lane id, stem, sha1 of the record as read, number of lanes, then for each: lane id, number of items, items;
---       then number of dead letter ids, ids
+--       then number of dead letter ids, ids, done channel
 -- Answers 'ok' | 'changed' | 'gone'
 local lane = lane_at(1, ARGV[1])
 local record, stem = KEYS[12], ARGV[2]
@@ -42,4 +42,5 @@ redis.call('ZREM', KEYS[13], stem)
 redis.call('UNLINK', record)
 local cached = redis.call('GET', KEYS[16])
 if cached == stem or cached == '~' .. stem then redis.call('DEL', KEYS[16]) end
+redis.call('PUBLISH', ARGV[#ARGV], stem) -- nobody needs to wait for it any more
 return 'ok'
