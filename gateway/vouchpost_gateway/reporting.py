@@ -5,7 +5,7 @@ from typing import Any
 import structlog
 
 from vouchpost_gateway.domain.delivery import Outcome
-from vouchpost_gateway.domain.ids import DeliveryRef, verification_id
+from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, verification_id
 from vouchpost_gateway.domain.lane import LaneKind
 from vouchpost_gateway.domain.outcome import Answer
 from vouchpost_gateway.domain.subscription import Subscription
@@ -32,6 +32,8 @@ class Reporter:
             "verification.completed",
             world=world.name,
             id=verification_id(verification.stem),
+            event_id=EventRef(verification.stem, revision).id,
+            address=verification.address,
             revision=revision,
             status=verdict.status.value,
             reason=verdict.reason_code.value,
@@ -47,10 +49,19 @@ class Reporter:
         )
 
     def attempted(
-        self, world: World, ref: DeliveryRef, *, number: int, outcome: Outcome, dead: bool, answer: Answer, age_ms: int
+        self,
+        world: World,
+        ref: DeliveryRef,
+        subscription: Subscription,
+        *,
+        number: int,
+        outcome: Outcome,
+        dead: bool,
+        answer: Answer,
+        age_ms: int | None,
     ) -> None:
         self._metrics.attempt(outcome, answer.status_code)
-        if outcome is Outcome.DELIVERED and number == 1:
+        if outcome is Outcome.DELIVERED and age_ms is not None:
             self._metrics.delivered(age_ms / 1000)
         if dead:
             self._metrics.dead_letter(LaneKind.DELIVERIES)
@@ -59,6 +70,7 @@ class Reporter:
             world=world.name,
             id=ref.id,
             event_id=ref.event.id,
+            subscription_id=subscription.id,
             attempt=number,
             outcome=outcome.value,
             dead=dead,

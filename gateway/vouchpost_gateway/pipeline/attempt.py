@@ -121,11 +121,12 @@ class Deliver:
         self.report.attempted(
             lane.world,
             ref,
+            subscription,
             number=progress.attempt_count + 1,
             outcome=settled.outcome,
             dead=settled.settlement.kind is SettlementKind.DEAD,
             answer=answer,
-            age_ms=now_ms - time_ms(ref.event.stem),
+            age_ms=None if progress.attempts_before else now_ms - time_ms(ref.event.stem),
         )
         if settled.outcome is Outcome.GONE:
             await self._disable(lane, DisabledReason.GONE, now_ms)

@@ -20,8 +20,18 @@ class Report(Protocol):
     def postponed(self, world: World, stem: str, *, delay_ms: int, verdict: Verdict) -> None: ...
 
     def attempted(
-        self, world: World, ref: DeliveryRef, *, number: int, outcome: Outcome, dead: bool, answer: Answer, age_ms: int
-    ) -> None: ...
+        self,
+        world: World,
+        ref: DeliveryRef,
+        subscription: Subscription,
+        *,
+        number: int,
+        outcome: Outcome,
+        dead: bool,
+        answer: Answer,
+        age_ms: int | None,
+    ) -> None:
+        """`age_ms` is the time since the 202; None for a delivery that was sent again by hand."""
 
     def disabled(self, world: World, subscription: Subscription) -> None: ...
 
