@@ -63,10 +63,8 @@ class SubscriptionRecords:
     async def at(self, world: World, revision: int) -> SubscriptionSet:
         """The set at this revision or later: what was read before, and what has changed since."""
         known = self._sets.get(world, _NOTHING)
-        if known.revision == revision and known is not _NOTHING:
+        if known.revision >= revision and known is not _NOTHING:
             return known
-        if known.revision > revision:  # the ledger is another one, or an answer came late: begin anew
-            known = _NOTHING
         changes = keys.subscription_changes(world)
         numbers = await self.store.call("ZRANGEBYSCORE", changes, f"({known.revision}", "+inf")
         by_number = dict(known.by_number)
