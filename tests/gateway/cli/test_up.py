@@ -125,7 +125,7 @@ def test_up_keeps_its_data_and_its_promises_through_kills(tmp_path: Path) -> Non
 def test_a_second_up_on_the_same_data_says_so(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     holder = "import fcntl, sys; lock = open(sys.argv[1], 'ab'); fcntl.flock(lock, 2); print(); sys.stdin.read()"
-    first = [sys.executable, "-c", holder, str(tmp_path / "data" / "lock")]
+    first = [sys.executable, "-u", "-c", holder, str(tmp_path / "data" / "lock")]
     with subprocess.Popen(first, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
