@@ -94,4 +94,8 @@ class FaultProxy:
     async def _shut(self) -> None:
         self._server.close()
         await self._reset()
-        await asyncio.sleep(0.05)
+        serving = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+        await asyncio.sleep(0)  # sockets are closed a turn later

@@ -20,10 +20,14 @@ class SlowDns:
         self.port: int = self._transport.get_extra_info("sockname")[1]
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._transport.close)
+        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(timeout=10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=5)
         self._loop.close()
+
+    async def _shut(self) -> None:
+        self._transport.close()
+        await asyncio.sleep(0)  # the socket is closed a turn later
 
 
 class _Server(asyncio.DatagramProtocol):
