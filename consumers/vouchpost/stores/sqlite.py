@@ -66,7 +66,7 @@ class SqliteStore:
 
     @contextmanager
     def transaction(self) -> Generator["_Transaction", None, None]:
-        with self._errors_told(), closing(self._open()) as connection:
+        with self._opened() as connection:
             connection.execute("BEGIN IMMEDIATE")  # the one writer from here on: claims never interleave
             try:
                 yield _Transaction(connection)
@@ -78,7 +78,7 @@ class SqliteStore:
             connection.commit()
 
     def forget(self, *, before_s: int, limit: int) -> int:
-        with self._errors_told(), closing(self._open()) as connection:
+        with self._opened() as connection:
             count = connection.execute(_FORGET_MARKS, (before_s, limit)).rowcount
             connection.execute(_FORGET_GUARDS, (before_s, VERIFICATION_GUARD + "%", limit))
             return count
@@ -89,16 +89,17 @@ class SqliteStore:
         handle.execute(_ADVANCE, (expectation.receiver, expectation.guard, *at))
 
     def unpark(self, *, receiver: str, event_id: str) -> bool:
-        with self._errors_told(), closing(self._open()) as connection:
+        with self._opened() as connection:
             return connection.execute(_UNPARK, (receiver, event_id)).rowcount > 0
 
-    def _open(self) -> sqlite3.Connection:
-        connection = self._connect()
-        connection.isolation_level = None
-        connection.execute(f"PRAGMA busy_timeout = {self._busy_ms}")
-        connection.execute("PRAGMA synchronous = FULL")  # a 2xx is said after the commit is on the disk
-        self._prepare(connection)
-        return connection
+    @contextmanager
+    def _opened(self) -> Generator[sqlite3.Connection, None, None]:
+        with self._errors_told(), closing(self._connect()) as connection:
+            connection.isolation_level = None
+            connection.execute(f"PRAGMA busy_timeout = {self._busy_ms}")
+            connection.execute("PRAGMA synchronous = FULL")  # a 2xx is said after the commit is on the disk
+            self._prepare(connection)
+            yield connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Once a process. Statement by statement: `executescript` would commit the caller's transaction."""
