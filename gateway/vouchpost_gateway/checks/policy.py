@@ -89,6 +89,7 @@ _UNTOLD = Ruling("untold", Status.UNKNOWN, ReasonCode.CHECK_SKIPPED, 0.4)
 _AMENDABLE = {
     "free_provider": Ruling("free_provider", Status.RISKY, ReasonCode.FREE_PROVIDER, 0.5),
     "alias_relay": Ruling("alias_relay", Status.RISKY, ReasonCode.ALIAS_RELAY, 0.5),
+    "gibberish": Ruling("gibberish", Status.RISKY, ReasonCode.GIBBERISH, 0.4),
     "idn_confusable": Ruling("idn_confusable", Status.RISKY, ReasonCode.TYPO_SUSPECTED, 0.3),
 }
 

@@ -12,6 +12,7 @@ from typing import Final, Self
 
 from vouchpost_gateway.checks.confusable import twin_of
 from vouchpost_gateway.checks.dns import Resolver
+from vouchpost_gateway.checks.gibberish import gibberish
 from vouchpost_gateway.checks.lists import DomainLists, packaged_lists
 from vouchpost_gateway.checks.mailbox import MailboxCheck
 from vouchpost_gateway.checks.mx import Route, find_route
@@ -31,6 +32,7 @@ from vouchpost_gateway.domain.world import Mode
 _TIME_LIMIT_S: Final = 10.0
 _HOSTS_TO_TRY: Final = 2
 _ADDRESSES_KEPT: Final = 65_536
+_NEARLY_SURE: Final = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,8 @@ class Verifier:
             findings.append(Finding("idn", "idn_confusable", {"looks_like": twin}))
         if role := self._roles.role_of(mailbox.local_part):
             findings.append(Finding("role", "role_account", {"role": role}))
+        elif (probability := gibberish(mailbox.local_part)) >= _NEARLY_SURE:
+            findings.append(Finding("name", "gibberish", {"probability": probability}))
         return findings
 
     async def _mail_route(self, domain: str, world: _World, *, wanted: int) -> Route:

@@ -33,6 +33,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "alias_relay": "forwards to a person's own mailbox; privacy, not throw-away",
         "free_provider": "a mailbox provider open to anybody",
         "role_account": "names a function, not a person",
+        "gibberish": "looks as if typed by nobody; a sign, not a verdict",
         "idn_confusable": "a domain in another script that looks like a Latin one",
         "typo_suspected": "nothing takes mail there, and a name that does is a slip away",
         "accepts_mail": "a mail host takes mail for the domain",

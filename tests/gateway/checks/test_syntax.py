@@ -215,6 +215,28 @@ def test_what_rfc5322_says_of_usual_addresses_is_accepted_as_the_library_does(ad
         assert _accepted(address)
 
 
+_ODD = st.text(alphabet="aB1.@+-_!'\"<> \u00e9\u212a\uff0e", max_size=12)
+
+
+@given(
+    st.one_of(
+        st.emails(),
+        st.builds("{}@{}".format, _ODD, st.sampled_from(["b.net", "B\u00fc.NET", "xn--b-eha.net", "b"])),
+        _ODD,
+    )
+)
+def test_the_short_way_for_usual_addresses_ends_where_the_librarys_does(address: str) -> None:
+    try:
+        whole = email_validator.validate_email(address, check_deliverability=False, strict=True)
+    except email_validator.EmailNotValidError:
+        assert not _accepted(address)
+        return
+    mailbox = normalise(address)
+
+    too_long = len(whole.local_part.encode()) > 64  # which the library counts in characters
+    assert too_long or mailbox == Mailbox(whole.local_part, whole.ascii_domain, whole.domain, whole.smtputf8)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -257,3 +257,11 @@ def test_a_domain_nobody_has_listed_is_disposable_by_its_mail_host() -> None:
 
     assert (verdict.status, verdict.reason_code) == (Status.RISKY, ReasonCode.DISPOSABLE)
     assert verdict.flags.disposable
+
+
+def test_gibberish_lowers_the_score_and_decides_nothing(ask: Ask) -> None:
+    plain, noise = ask(["jane@valid.example", "asdfghjkl@valid.example"])
+
+    assert noise.status is plain.status is Status.VALID
+    assert noise.score < plain.score
+    assert "gibberish" in {finding.code for finding in noise.findings}
