@@ -33,6 +33,9 @@ def scene() -> Iterator[Scene]:
 @pytest.mark.parametrize("name", _HERE)
 def test_nothing_is_lost_or_applied_twice(scene: Scene, name: str) -> None:
     done = run(CASES[name], scene, seed=1)
+    for seed in (2, 3):
+        if done.void:  # on a busy machine the fault may come too late to meet work: that run says nothing
+            done = run(CASES[name], scene, seed=seed)
 
     assert done.ok, f"{done}\n{scene.logs()}"
 
