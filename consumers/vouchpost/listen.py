@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Final, NoReturn
 
+import httpx
 import typer
 from rich.console import Console
 from rich.json import JSON
 from rich.text import Text
 
+from vouchpost.answer import Answer
 from vouchpost.client import Client
 from vouchpost.errors import VouchpostError
-from vouchpost.listener import Listener
+from vouchpost.listener import RECEIVED, Listener, Pairs
 from vouchpost.message import VERDICT_TYPES, Message
 from vouchpost.signature import Verifier
 
@@ -30,6 +32,11 @@ def listen(
     subscribe: Annotated[bool, typer.Option("--subscribe", help="Subscribe now, unsubscribe at exit.")] = False,
     url: Annotated[str | None, typer.Option(help="The gateway.", envvar="VOUCHPOST_URL")] = None,
     key: Annotated[str | None, typer.Option(help="An API key of the gateway.", envvar="VOUCHPOST_API_KEY")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Option("--type", help="Show this event type only; may be repeated.")
+    ] = None,
+    forward: Annotated[str | None, typer.Option(help="Pass verified events on to this URL, as they came.")] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="Show headers and bytes of what is refused.")] = False,
     secret: Annotated[
         list[str] | None,
         typer.Option(help="Signing secret (whsec_…); twice while rotating.", envvar="VOUCHPOST_SIGNING_SECRET"),
@@ -43,7 +50,11 @@ def listen(
         with _secrets(listener, subscribe=subscribe, url=url, key=key, given=secret or []) as secrets:
             verifier = Verifier(secrets)
             console.print(f"Listening on [bold]{listener.url}[/bold]; Ctrl+C ends it.", soft_wrap=True)
-            listener.serve(verifier, seen=_print_to(console), failed=lambda error: _print_error(console, error))
+            listener.serve(
+                verifier,
+                seen=_shown(console, kinds=frozenset(kind or ()), forward=forward),
+                failed=lambda error, headers, body: _print_error(console, error, (headers, body) if raw else None),
+            )
     except KeyboardInterrupt:
         console.print("Done.")
     except (VouchpostError, OSError) as error:
@@ -69,13 +80,33 @@ def _secrets(
             client.unsubscribe(subscription.id)
 
 
-def _print_to(console: Console) -> Callable[[Message], None]:
-    def seen(message: Message) -> None:
+def _shown(console: Console, *, kinds: frozenset[str], forward: str | None) -> Callable[[Message, Pairs], Answer]:
+    """Prints, then forwards, whose answer is then ours: a sender that should try again is told so."""
+
+    def seen(message: Message, headers: Pairs) -> Answer:
+        if kinds and message.type not in kinds:
+            return RECEIVED
         console.print(
             _headline(message), JSON.from_data(json.loads(message.body), ensure_ascii=True), sep="\n", soft_wrap=True
         )
 
+        if forward is None:
+            return RECEIVED
+        answer = _forwarded(forward, message, headers)
+        console.print(Text(f"forwarded: {answer.status} {_quoted(answer.outcome)}", "dim"), soft_wrap=True)
+        return answer
+
     return seen
+
+
+def _forwarded(url: str, message: Message, headers: Pairs) -> Answer:
+    """The signed bytes and headers as they came, so that they verify there as well."""
+    kept = {name: value for name, value in headers if name.lower().startswith("webhook-")}
+    try:
+        answer = httpx.post(url, content=message.body, headers=kept | {"content-type": "application/json"}, timeout=10)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        return Answer(502, type(error).__name__, b"", ())
+    return Answer(answer.status_code, answer.reason_phrase, b"", ())
 
 
 def _headline(message: Message) -> Text:
@@ -93,8 +124,13 @@ def _quoted(text: str) -> str:
     return json.dumps(text)[1:-1]
 
 
-def _print_error(console: Console, error: VouchpostError) -> None:
+def _print_error(console: Console, error: VouchpostError, request: tuple[Pairs, bytes] | None) -> None:
+    """Why it was refused; with `--raw` what was refused too, for this is a tool to find out."""
     console.print(Text.assemble(("refused ", "bold red"), (error.reason, "red"), f" {error}"), soft_wrap=True)
+    if request is not None:
+        headers, body = request
+        lines = [f"  {_quoted(name)}: {_quoted(value)}" for name, value in headers]
+        console.print(Text("\n".join([*lines, f"  {body[:2000]!r}"]), "dim"), soft_wrap=True)
 
 
 def _leave(*_: object) -> NoReturn:

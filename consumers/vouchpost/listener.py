@@ -1,6 +1,6 @@
 """A small HTTP server that hands verified messages to a function. For looking at events, not for production."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -11,6 +11,8 @@ from vouchpost.message import Message
 from vouchpost.signature import Verifier
 
 RECEIVED = Answer(HTTPStatus.OK, "received", b'{"outcome": "received"}', (("content-type", "application/json"),))
+
+Pairs = Sequence[tuple[str, str]]
 
 
 class Listener:
@@ -26,19 +28,23 @@ class Listener:
         return f"http://{host!s}:{port}/"
 
     def serve(
-        self, verifier: Verifier, *, seen: Callable[[Message], None], failed: Callable[[VouchpostError], None]
+        self,
+        verifier: Verifier,
+        *,
+        seen: Callable[[Message, Pairs], Answer],
+        failed: Callable[[VouchpostError, Pairs, bytes], None],
     ) -> None:
-        """Answers until it is interrupted."""
+        """Answers until it is interrupted: what `seen` says, or that the request was refused."""
 
         def answer(headers: list[tuple[str, str]], body: bytes | None) -> Answer:
             try:
                 if body is None:
                     raise BodyTooLargeError
-                seen(verifier.verify(headers=headers, body=body))
+                message = verifier.verify(headers=headers, body=body)
             except VouchpostError as error:
-                failed(error)
+                failed(error, headers, body or b"")
                 return refused(error)
-            return RECEIVED
+            return seen(message, headers)
 
         self._server.answer = answer  # type: ignore[attr-defined] # how http.server hands things to its handlers
         self._server.body_limit = verifier.body_limit  # type: ignore[attr-defined]

@@ -118,6 +118,29 @@ def test_with_a_secret_of_its_own_it_needs_no_gateway() -> None:
     assert "evt_1" in printed
 
 
+def test_verified_events_of_a_type_are_passed_on_as_they_came_and_the_answer_comes_back() -> None:
+    """Forwarded to another `listen`, which verifies the same signature once more."""
+    behind = listen("--secret", SECRET)
+    process = listen("--secret", SECRET, "--forward", url_of(behind), "--type", "verification.completed", "--raw")
+    url, now = url_of(process), int(time.time())
+    wanted, other = event(), event(event_id="evt_2", kind="batch.completed")
+
+    statuses = [push(url, wanted, headers(wanted, at=now)), push(url, other, headers(other, event_id="evt_2", at=now))]
+    statuses.append(push(url, b"forged \x1b[31m", headers(wanted, at=now)))
+    behind.send_signal(signal.SIGINT)
+    forwarded, _ = behind.communicate(timeout=10)
+    statuses.append(push(url, wanted, headers(wanted, at=now)))
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=10)
+
+    assert statuses == [200, 200, 400, 502]
+    assert "verification.completed evt_1" in forwarded
+    assert "evt_2" not in printed + forwarded
+    assert "forwarded: 200" in printed
+    assert "forged" in printed
+    assert "\x1b[31m" not in printed
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -9,7 +9,8 @@ import pytest
 
 from tests.consumers.deliveries import NOW, SECRET, event, headers
 from vouchpost import Message, Verifier, VouchpostError
-from vouchpost.listener import Listener
+from vouchpost.answer import Answer
+from vouchpost.listener import RECEIVED, Listener
 
 
 class Bench:
@@ -17,6 +18,10 @@ class Bench:
         self.seen: list[Message] = []
         self.failed: list[VouchpostError] = []
         self.listener = Listener(host="127.0.0.1", port=0)
+
+    def see(self, message: Message, _: object) -> Answer:
+        self.seen.append(message)
+        return RECEIVED
 
     def post(self, body: bytes, named: dict[str, str]) -> int:
         connection = HTTPConnection(urlsplit(self.listener.url).netloc, timeout=5)
@@ -33,7 +38,7 @@ def bench() -> Iterator[Bench]:
     serve = threading.Thread(
         target=made.listener.serve,
         args=(verifier,),
-        kwargs={"seen": made.seen.append, "failed": made.failed.append},
+        kwargs={"seen": made.see, "failed": lambda error, *_: made.failed.append(error)},
         daemon=True,
     )
     serve.start()
