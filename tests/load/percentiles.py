@@ -11,6 +11,15 @@ def quantile(samples: Sequence[float], q: float) -> float:
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
+def tail(samples: Sequence[float]) -> tuple[str, float] | None:
+    """The highest of p99, p90, p80 and p50 that so many samples tell, by name; None when they tell nothing."""
+    for q in (0.99, 0.9, 0.8, 0.5):
+        found = percentile(samples, q)
+        if found is not None:
+            return f"p{q * 100:.0f}", found
+    return None
+
+
 def percentile(samples: Sequence[float], q: float) -> float | None:
     """The quantile, or None with fewer than 100 / (1 - q) samples: 200 for p50, 10,000 for p99."""
     if len(samples) < _SAMPLES_BEYOND / (1 - q) - 1e-6:

@@ -25,13 +25,14 @@ class Log:
         self.records: list[Record] = []
 
     def answer(self, path: str) -> bytes:
-        """The control side: the number of records, the records from a position, or a fresh start."""
+        """The control side: how many records there are, the records from a position, or a fresh start."""
         what, _, position = path.removeprefix("/-/").partition("/")
         if what == "reset":
             self.records.clear()
         if what == "records":
             return json.dumps(self.records[int(position or 0) :]).encode()
-        return json.dumps({"count": len(self.records), "cpu_s": time.process_time()}).encode()
+        answered = sum(path.startswith("/ok/") for path, _, _ in self.records)
+        return json.dumps({"count": len(self.records), "ok": answered, "cpu_s": time.process_time()}).encode()
 
 
 class Subscriber(asyncio.Protocol):
