@@ -34,6 +34,7 @@ class Trouble(StrEnum):
     REPLY_TIMED_OUT = "reply_timed_out"
     REPLY_TOO_LONG = "reply_too_long"
     NOT_SMTP = "not_smtp"
+    OUT_OF_STEP = "out_of_step"
     TLS_FAILED = "tls_failed"
     TLS_INJECTION = "tls_injection"
 
@@ -141,6 +142,8 @@ class Dialogue:
     async def _command(self, line: str) -> Reply:
         if not is_one_line(line):
             raise ValueError("a command is one line")
+        if self._lines.buffer:  # a reply to nothing: the next would be taken for that to this command
+            raise DialogueEnded(Trouble.OUT_OF_STEP)
         self._lines.write(line)
         return await self._reply()
 
