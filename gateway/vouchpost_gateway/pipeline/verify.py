@@ -114,8 +114,11 @@ class Verify:
             return _unknown(ReasonCode.TIMED_OUT, self.verifier.policy_version, temporary=True)
 
     def _next_check(self, verification: Verification, verdict: Verdict, now_ms: int) -> float | None:
-        # A recheck has a round of checks of its own: those before the verdict, or outside the window, do not count.
-        since = max(verification.checked_ms or 0, now_ms - round(self.rules.window_s * 1000) - 1)
+        # A recheck has a round of checks of its own: those before the verdict, or of an earlier round, do not count. All
+        # of those before the first verdict do, or a line that is slow would make it wait for ever.
+        since = verification.checked_ms or 0
+        if verification.verdict is not None:
+            since = max(since, now_ms - round(self.rules.window_s * 1000) - 1)
         runs = [run for run in verification.runs if run.at_ms > since]
         return next_check_delay_s(
             checks_made=len(runs) + 1,

@@ -1,0 +1,370 @@
+"""From a claim to a verdict: what is checked, how often, who else's verdict answers, and what is never claimed."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from tests.gateway.ledger.bench import VALID, Bench
+from tests.gateway.pipeline.told import Told
+from vouchpost_gateway.domain.ids import EventRef
+from vouchpost_gateway.domain.lane import Claim, LaneLimits, SettlementKind, Turn
+from vouchpost_gateway.domain.verification import Question, ReasonCode, Status, Verdict, Verification
+from vouchpost_gateway.pipeline.commit import Commit, CommitRules
+from vouchpost_gateway.pipeline.drain import Done
+from vouchpost_gateway.pipeline.verify import CheckRules, Verify
+
+INVALID = replace(VALID, status=Status.INVALID, reason_code=ReasonCode.NO_MX, score=0.0)
+TEMPORARY = replace(VALID, status=Status.UNKNOWN, reason_code=ReasonCode.DNS_TIMEOUT, temporary=True)
+HOUR_MS = 3_600_000
+
+
+class Scripted:
+    """A verifier that tells what it is told to tell, and remembers what it was asked."""
+
+    policy_version = "1"
+
+    def __init__(self, *verdicts: Verdict | Exception, took_s: float = 0.0) -> None:
+        self.verdicts = list(verdicts) or [VALID]
+        self.asked: list[str] = []
+        self.took_s = took_s
+
+    def normalised(self, address: str) -> str | None:
+        return address.lower() if "@" in address else None
+
+    async def verify(self, question: Question) -> Verdict:
+        self.asked.append(question.address)
+        await asyncio.sleep(self.took_s)
+        verdict = self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
+        if isinstance(verdict, Exception):
+            raise verdict
+        return replace(verdict, normalised=self.normalised(question.address))
+
+
+def _verify(bench: Bench, verifier: Scripted, *, window_s: float = 900, timeout_s: float = 1.0) -> Verify:
+    rules = CommitRules(
+        cache_ms={Status.VALID: HOUR_MS, Status.INVALID: HOUR_MS, Status.UNKNOWN: 120_000},
+        recheck_delays_ms=[HOUR_MS, 6 * HOUR_MS],
+    )
+    commit = Commit(bench.verifications, bench.subscriptions, rules, lambda _rings: None, Told())
+    checks = CheckRules(max_checks=4, window_s=window_s, timeout_s=timeout_s)
+    return Verify(bench.verifications, verifier, commit, checks, LaneLimits(60_000, 100), Told(), lambda: 0.5)
+
+
+def _claimed(bench: Bench) -> tuple[Claim, Turn]:
+    turn = bench.turn(bench.lane(), want=1)
+    [claim] = turn.claims
+    return claim, turn
+
+
+def _worked(bench: Bench, verify: Verify, *, soon: bool = True) -> Done:
+    """One claim, worked on and settled; what is due later is due at once when `soon`."""
+    claim, turn = _claimed(bench)
+    done = bench.run(verify(bench.lane(), claim, turn))
+    if done.settlement is not None:
+        bench.turn(bench.lane(), replace(done.settlement, delay_ms=0) if soon else done.settlement)
+    return done
+
+
+def _view(bench: Bench, stem: str) -> Verification:
+    view = bench.run(bench.verifications.view(bench.world, stem))
+    assert view is not None
+    return view
+
+
+def _event(bench: Bench, stem: str, revision: int = 1) -> dict[str, object]:
+    event = bench.run(bench.deliveries.event(bench.world, EventRef(stem, revision)))
+    assert event is not None
+    data = json.loads(event.body)["data"]
+    assert isinstance(data, dict)
+    return data
+
+
+def test_a_check_that_tells_ends_in_a_verdict_an_event_and_a_delivery(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    stem = bench.accept().stem
+
+    assert _worked(bench, _verify(bench, Scripted(INVALID))).settlement is None
+
+    assert _view(bench, stem).status is Status.INVALID
+    assert _event(bench, stem)["status"] == "invalid"
+    assert list(bench.waiting(bench.lane_of(subscription))) == [stem + "001"]
+
+
+def test_a_check_that_cannot_tell_is_made_again_and_every_run_is_kept(bench: Bench) -> None:
+    stem = bench.accept().stem
+    verify = _verify(bench, Scripted(TEMPORARY, TEMPORARY, VALID))
+
+    kinds = [_worked(bench, verify).settlement for _ in range(3)]
+
+    assert [s and s.kind for s in kinds] == [SettlementKind.LATER, SettlementKind.LATER, None]
+    assert _view(bench, stem).status is Status.VALID
+    assert [run.reason_code.value for run in _view(bench, stem).runs][:2] == ["dns_timeout", "dns_timeout"]
+    assert [run.number for run in _view(bench, stem).runs] == [1, 2, 3]
+
+
+def test_checks_that_never_tell_end_unknown_degraded_and_among_the_dead_letters(bench: Bench) -> None:
+    """Unknown is not no: and it will be looked at again."""
+    stem = bench.accept().stem
+    verifier = Scripted(TEMPORARY)
+
+    for _ in range(4):
+        _worked(bench, _verify(bench, verifier))
+
+    view = _view(bench, stem)
+    assert view.verdict is not None
+    assert (view.status, view.verdict.degraded, view.dead) == (Status.UNKNOWN, True, True)
+    assert len(verifier.asked) == 4
+    assert bench.run(bench.verifications.dead(bench.world, after=None, limit=9)) == [stem]
+    recheck_ms = bench.waiting(bench.lane())[stem] - bench.now_ms()
+    assert HOUR_MS - 5000 < recheck_ms <= HOUR_MS
+
+
+def test_no_check_begins_after_the_window(bench: Bench) -> None:
+    stem = bench.accept().stem
+
+    _worked(bench, _verify(bench, Scripted(TEMPORARY), window_s=5))
+
+    assert _view(bench, stem).status is Status.UNKNOWN
+
+
+def test_a_line_that_is_slow_does_not_make_checks_endless(bench: Bench) -> None:
+    """Each check comes so late that the window of the one before is over."""
+    stem = bench.accept().stem
+    verify = _verify(bench, Scripted(TEMPORARY))
+
+    for late in range(2):
+        claim, turn = _claimed(bench)
+        done = bench.run(verify(bench.lane(), claim, replace(turn, now_ms=turn.now_ms + late * 20 * 60_000)))
+        if done.settlement is not None:
+            bench.turn(bench.lane(), replace(done.settlement, delay_ms=0))
+
+    assert _view(bench, stem).status is Status.UNKNOWN
+
+
+def test_a_check_that_hangs_is_a_check_that_could_not_tell(bench: Bench) -> None:
+    stem = bench.accept().stem
+
+    done = _worked(bench, _verify(bench, Scripted(VALID, took_s=60), timeout_s=0.05))
+
+    assert done.settlement is not None
+    assert done.settlement.kind is SettlementKind.LATER
+    assert [run.reason_code for run in _view(bench, stem).runs] == [ReasonCode.TIMED_OUT]
+
+
+def test_what_kills_workers_is_not_tried_for_ever(bench: Bench) -> None:
+    stem = bench.accept().stem
+    verifier = Scripted(VALID)
+    claim, turn = _claimed(bench)
+
+    bench.run(_verify(bench, verifier)(bench.lane(), replace(claim, claims=9), turn))
+
+    verdict = _view(bench, stem).verdict
+    assert verdict is not None
+    assert (verdict.status, verdict.reason_code) == (Status.UNKNOWN, ReasonCode.POISONED)
+    assert verifier.asked == []
+
+
+# the same address twice
+
+
+def test_the_same_address_twice_is_one_check_and_two_events_with_one_checked_at(bench: Bench) -> None:
+    first, second = bench.accept("A@example.com").stem, bench.accept("a@example.com").stem
+    verifier = Scripted(VALID)
+    verify = _verify(bench, verifier)
+
+    _worked(bench, verify)
+    _worked(bench, verify)
+
+    assert len(verifier.asked) == 1
+    one, two = _event(bench, first), _event(bench, second)
+    assert one["checked_at"] == two["checked_at"]
+    assert one["email_hash"] == two["email_hash"]
+    assert one["verification_id"] != two["verification_id"]
+    assert one["sequence"] != two["sequence"]
+
+
+def test_whoever_comes_while_an_address_is_checked_waits_for_it(bench: Bench) -> None:
+    bench.accept()
+    second = bench.accept().stem
+    verifier = Scripted(VALID)
+    verify = _verify(bench, verifier)
+    first_claim, first_turn = _claimed(bench)
+    second_claim, second_turn = _claimed(bench)
+
+    async def both() -> tuple[Done, Done]:
+        verifier.took_s = 0.05
+        one = asyncio.create_task(verify(bench.lane(), first_claim, first_turn))
+        await asyncio.sleep(0.02)
+        return await verify(bench.lane(), second_claim, second_turn), await one
+
+    waited, _ = bench.run(both())
+
+    assert waited.settlement is not None
+    assert waited.settlement.kind is SettlementKind.LATER
+    bench.turn(bench.lane(), replace(waited.settlement, delay_ms=0))
+    _worked(bench, verify)
+    assert _view(bench, second).status is Status.VALID
+    assert len(verifier.asked) == 1
+
+
+def test_a_degraded_verdict_answers_for_nobody(bench: Bench) -> None:
+    bench.accept()
+    verifier = Scripted(TEMPORARY)
+    _worked(bench, _verify(bench, verifier, window_s=5))
+    second = bench.accept().stem
+    verifier.verdicts = [VALID]
+
+    _worked(bench, _verify(bench, verifier))
+
+    assert _view(bench, second).status is Status.VALID
+    assert len(verifier.asked) == 2
+
+
+def test_a_verdict_answers_for_no_other_tenant(bench: Bench) -> None:
+    verifier = Scripted(VALID)
+    bench.accept()
+    _worked(bench, _verify(bench, verifier))
+    bench.world = bench.new_world("other")
+    bench.accept()
+
+    _worked(bench, _verify(bench, verifier))
+
+    assert len(verifier.asked) == 2
+
+
+# rechecks
+
+
+def _rechecked(bench: Bench, stem: str, verifier: Scripted, **rules: float) -> None:
+    bench.run(bench.lanes.enlist(bench.lane(), stem, queue=0))
+    _worked(bench, _verify(bench, verifier, **rules))
+
+
+def test_a_recheck_never_reads_the_cache(bench: Bench) -> None:
+    stem = bench.accept().stem
+    verifier = Scripted(VALID)
+    _worked(bench, _verify(bench, verifier))
+
+    _rechecked(bench, stem, verifier)
+
+    assert len(verifier.asked) == 2
+
+
+def test_a_recheck_that_changes_the_verdict_is_an_update_with_the_next_revision(bench: Bench) -> None:
+    stem = bench.accept().stem
+    _worked(bench, _verify(bench, Scripted(VALID)))
+
+    _rechecked(bench, stem, Scripted(INVALID))
+
+    assert (_view(bench, stem).status, _view(bench, stem).revision) == (Status.INVALID, 2)
+    assert _event(bench, stem, 2)["revision"] == 2
+    event = bench.run(bench.deliveries.event(bench.world, EventRef(stem, 2)))
+    assert event is not None
+    assert event.type == "verification.updated"
+
+
+def test_a_recheck_that_says_the_same_tells_nobody(bench: Bench) -> None:
+    stem = bench.accept().stem
+    _worked(bench, _verify(bench, Scripted(VALID)))
+
+    _rechecked(bench, stem, Scripted(VALID))
+
+    assert bench.run(bench.deliveries.event(bench.world, EventRef(stem, 2))) is None
+    assert _view(bench, stem).revision == 1
+
+
+def test_a_recheck_that_cannot_tell_keeps_the_verdict(bench: Bench) -> None:
+    stem = bench.accept().stem
+    _worked(bench, _verify(bench, Scripted(VALID)))
+
+    _rechecked(bench, stem, Scripted(TEMPORARY), window_s=5)
+
+    assert (_view(bench, stem).status, _view(bench, stem).revision) == (Status.VALID, 1)
+    assert bench.waiting(bench.lane()) == {}
+    assert bench.run(bench.deliveries.event(bench.world, EventRef(stem, 2))) is None
+
+
+def test_a_degraded_verdict_that_a_recheck_makes_good_leaves_the_dead_letters(bench: Bench) -> None:
+    stem = bench.accept().stem
+    _worked(bench, _verify(bench, Scripted(TEMPORARY), window_s=5))
+
+    _rechecked(bench, stem, Scripted(VALID))
+
+    assert (_view(bench, stem).status, _view(bench, stem).dead) == (Status.VALID, False)
+    assert bench.run(bench.verifications.dead(bench.world, after=None, limit=9)) == []
+
+
+@pytest.mark.parametrize(
+    ("hours_later", "next_hour"),
+    [pytest.param(0.1, 1, id="early"), pytest.param(1.1, 6, id="first"), pytest.param(6.1, None, id="last")],
+)
+def test_rechecks_that_cannot_tell_do_not_end_the_rechecking(
+    bench: Bench, hours_later: float, next_hour: int | None
+) -> None:
+    stem = bench.accept().stem
+    _worked(bench, _verify(bench, Scripted(TEMPORARY), window_s=5))
+    checked_ms = _view(bench, stem).checked_ms
+    bench.run(bench.lanes.enlist(bench.lane(), stem, queue=0))
+    claim, turn = _claimed(bench)
+    later = replace(turn, now_ms=turn.now_ms + round(hours_later * HOUR_MS))
+
+    done = bench.run(_verify(bench, Scripted(TEMPORARY), window_s=5)(bench.lane(), claim, later))
+
+    assert checked_ms is not None
+    assert done.settlement is not None
+    if next_hour is None:
+        assert done.settlement.kind is SettlementKind.DONE
+    else:
+        assert done.settlement.kind is SettlementKind.LATER
+        assert abs(checked_ms + next_hour * HOUR_MS - later.now_ms - done.settlement.delay_ms) < 5000
+
+
+# late and gone
+
+
+def test_a_result_that_comes_after_the_lease_is_dropped(bench: Bench) -> None:
+    stem = bench.accept().stem
+    frozen = bench.turn(bench.lane(), want=1, limits=LaneLimits(lease_ms=1, lane_cap=16))
+    asyncio.run(asyncio.sleep(0.003))
+    _worked(bench, _verify(bench, Scripted(VALID)))
+
+    bench.run(_verify(bench, Scripted(INVALID))(bench.lane(), frozen.claims[0], frozen))
+
+    assert (_view(bench, stem).status, _view(bench, stem).revision) == (Status.VALID, 1)
+
+
+def test_what_was_erased_meanwhile_is_let_go(bench: Bench) -> None:
+    stem = bench.accept().stem
+    claim, turn = _claimed(bench)
+    bench.run(bench.verifications.erase(bench.world, stem))
+    verifier = Scripted(VALID)
+
+    done = bench.run(_verify(bench, verifier)(bench.lane(), claim, turn))
+
+    assert done.settlement is not None
+    assert done.settlement.kind is SettlementKind.DONE
+    assert verifier.asked == []
+
+
+@pytest.mark.parametrize("change", ["subscribes", "leaves"])
+def test_who_comes_or_goes_during_the_check_is_heeded(bench: Bench, change: str) -> None:
+    """The set that was matched is not the set any more: it is read again, and the commit made anew."""
+    early = bench.subscribe()
+    bench.run(bench.subscriptions.fresh(bench.world))
+    stem = bench.accept().stem
+    steps: dict[str, Callable[[], object]] = {
+        "subscribes": bench.subscribe,
+        "leaves": lambda: bench.run(bench.subscriptions.remove(bench.world, early)),
+    }
+    known = bench.subscriptions._sets[bench.world]
+    steps[change]()
+    bench.subscriptions._sets[bench.world] = known  # this process has not heard of it
+
+    _worked(bench, _verify(bench, Scripted(VALID)))
+
+    record = bench.run(bench.verifications.read(bench.world, stem))
+    assert record is not None
+    assert record.targets == {1: [early.number, early.number + 1] if change == "subscribes" else []}
