@@ -82,20 +82,28 @@ class Listener:
 
 
 class Wakes:
-    """Wakes drains that linger: a script that added work to their lane says so."""
+    """Wakes drains that linger: a script that added work to their lane says so.
+
+    Each slice has an event of its own: one may begin while the last one of its lane is still settling.
+    """
 
     def __init__(self) -> None:
-        self._events: dict[str, asyncio.Event] = {}
+        self._events: dict[str, list[asyncio.Event]] = {}
 
     def event(self, lane_id: str) -> asyncio.Event:
-        return self._events.setdefault(lane_id, asyncio.Event())
+        woken = asyncio.Event()
+        self._events.setdefault(lane_id, []).append(woken)
+        return woken
 
-    def forget(self, lane_id: str) -> None:
-        self._events.pop(lane_id, None)
+    def forget(self, lane_id: str, woken: asyncio.Event) -> None:
+        left = [event for event in self._events.pop(lane_id, ()) if event is not woken]
+        if left:
+            self._events[lane_id] = left
 
     def hear(self, channel: str, lane_id: bytes) -> None:
-        if channel == keys.WAKE_CHANNEL and (event := self._events.get(lane_id.decode())) is not None:
-            event.set()
+        if channel == keys.WAKE_CHANNEL:
+            for woken in self._events.get(lane_id.decode(errors="replace"), ()):
+                woken.set()
 
 
 class Verdicts:

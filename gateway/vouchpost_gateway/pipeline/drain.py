@@ -64,9 +64,9 @@ class Work(Protocol):
 
 class Wakes(Protocol):
     def event(self, lane_id: str) -> asyncio.Event:
-        """Set when a script that added work to the lane found the drain lingering."""
+        """A new event, set when a script that added work to the lane found the drain lingering."""
 
-    def forget(self, lane_id: str) -> None: ...
+    def forget(self, lane_id: str, woken: asyncio.Event) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +121,22 @@ class Drain:
     async def __call__(self, lane: Lane, generation: int, *, slow: bool) -> None:
         """One slice of the lane, if the bell is still ours. Never raises for what Redis or a peer can do."""
         self.room.slices += 1
+        woken = self.wakes.event(lane.id)
         try:
-            await _Slice(self, lane, generation, await self.work.limits(lane), slow=slow).run()
+            await _Slice(self, lane, generation, await self.work.limits(lane), woken, slow=slow).run()
         except LedgerUnavailable as error:
             self.report.failed("drain", lane.id, error)
         finally:
             self.room.slices -= 1
-            self.wakes.forget(lane.id)
+            self.wakes.forget(lane.id, woken)
 
 
 class _Slice:
     """One slice: the tasks that run, what has ended since the last turn, and when to go."""
 
-    def __init__(self, drain: Drain, lane: Lane, generation: int, limits: LaneLimits, *, slow: bool) -> None:
+    def __init__(
+        self, drain: Drain, lane: Lane, generation: int, limits: LaneLimits, woken: asyncio.Event, *, slow: bool
+    ) -> None:
         self._drain = drain
         self._lane = lane
         self._generation = generation
@@ -141,7 +144,7 @@ class _Slice:
         self._slow = slow
         self._clock = asyncio.get_running_loop().time
         self._ends = self._clock() + drain.pace.slice_s
-        self._woken = drain.wakes.event(lane.id)
+        self._woken = woken
         self._running: dict[asyncio.Task[None], float] = {}
         self._ended: list[Done] = []
         self._left = False
