@@ -76,7 +76,7 @@ class SignIn:
     async def _find(self, partition: int, short_id: str) -> ApiKey | None:
         name, now = f"{partition}/{short_id}", self.now_ms()
         read_at, known = self._known.get(name, (0, None))
-        if known is not None and now - read_at < _REMEMBERED_MS:
+        if known is not None and 0 <= now - read_at < _REMEMBERED_MS:
             return known
         key = await self.records.key(partition, short_id)
         if len(self._known) >= _MAX_REMEMBERED:
