@@ -297,31 +297,6 @@ def test_a_degraded_verdict_that_a_recheck_makes_good_leaves_the_dead_letters(be
     assert bench.run(bench.verifications.dead(bench.world, after=None, limit=9)) == []
 
 
-@pytest.mark.parametrize(
-    ("hours_later", "next_hour"),
-    [pytest.param(0.1, 1, id="early"), pytest.param(1.1, 6, id="first"), pytest.param(6.1, None, id="last")],
-)
-def test_rechecks_that_cannot_tell_do_not_end_the_rechecking(
-    bench: Bench, hours_later: float, next_hour: int | None
-) -> None:
-    stem = bench.accept().stem
-    _worked(bench, _verify(bench, Scripted(TEMPORARY), window_s=5))
-    checked_ms = _view(bench, stem).checked_ms
-    bench.run(bench.lanes.enlist(bench.lane(), stem, queue=0))
-    claim, turn = _claimed(bench)
-    later = replace(turn, now_ms=turn.now_ms + round(hours_later * HOUR_MS))
-
-    done = bench.run(_verify(bench, Scripted(TEMPORARY), window_s=5)(bench.lane(), claim, later))
-
-    assert checked_ms is not None
-    assert done.settlement is not None
-    if next_hour is None:
-        assert done.settlement.kind is SettlementKind.DONE
-    else:
-        assert done.settlement.kind is SettlementKind.LATER
-        assert abs(checked_ms + next_hour * HOUR_MS - later.now_ms - done.settlement.delay_ms) < 5000
-
-
 # late and gone
 
 

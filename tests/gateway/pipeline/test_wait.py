@@ -1,38 +1,152 @@
-"""Waiting for a verdict, told by a real ledger."""
-
 import asyncio
-import base64
+import contextlib
 import time
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
-from vouchpost_gateway.domain.errors import NotFound
-from vouchpost_gateway.domain.verification import Depth, NewVerification, Priority
-from vouchpost_gateway.domain.world import Mode
-from vouchpost_gateway.settings import load_settings
-from vouchpost_gateway.wiring import now_ms, opened, owned
+from tests.gateway.ledger.bench import Bench
+from vouchpost_gateway.domain.errors import NotFound, Overloaded
+from vouchpost_gateway.domain.lane import LaneLimits
+from vouchpost_gateway.domain.verification import Status, Verification
+from vouchpost_gateway.domain.world import World
+from vouchpost_gateway.ledger.listening import Verdicts
+from vouchpost_gateway.pipeline.wait import Wait
 
-_LIMIT_S = 5
+_LIMITS = LaneLimits(lease_ms=60_000, lane_cap=16)
 
 
-def test_a_wait_ends_when_what_it_waits_for_is_erased(redis_url: str) -> None:
-    settings = load_settings(ledger_url=redis_url, master_keys=base64.b64encode(b"m" * 32).decode())
-    new = NewVerification("a@example.com", Depth.DOMAIN, Priority.NORMAL, None, {})
+class Counted:
+    """The records, and how often they were read."""
 
-    async def main() -> float:
-        async with AsyncExitStack() as stack:
-            gateway = await stack.enter_async_context(opened(settings))
-            await owned(stack, gateway.verdicts.listener.forever())
-            world = (await gateway.tenants.create("acme", now_ms=now_ms())).world(Mode.TEST)
-            asked = gateway.services.verifications
-            stem = (await asked.accept(world, new, idempotency_key=None, body=b"{}")).stem
-            started = time.monotonic()
-            waiting = asyncio.ensure_future(asked.wait(world, stem, seconds=30))
-            await asyncio.sleep(1)
-            await asked.erase(world, stem)
-            with pytest.raises(NotFound):
-                await asyncio.wait_for(waiting, _LIMIT_S)
-            return time.monotonic() - started
+    def __init__(self, bench: Bench) -> None:
+        self._view = bench.verifications.view
+        self.reads = 0
 
-    assert asyncio.run(main()) < _LIMIT_S
+    async def view(self, world: World, stem: str) -> Verification | None:
+        self.reads += 1
+        return await self._view(world, stem)
+
+
+def _waiting(
+    bench: Bench, work: Callable[[Wait, Counted], Coroutine[Any, Any, None]], *, max_waiters: int = 1000
+) -> None:
+    async def main() -> None:
+        verdicts, records = Verdicts(bench.url), Counted(bench)
+        listening = asyncio.create_task(verdicts.listener.forever())
+        try:
+            wait = Wait(records, verdicts, max_waiters)
+            await work(wait, records)
+            assert wait.waiting == 0
+            assert verdicts._waiting == {}
+        finally:
+            listening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await listening
+
+    bench.run(main())
+
+
+async def _commit_soon(bench: Bench) -> None:
+    await asyncio.sleep(0.1)
+    turn = await bench.lanes.turn(bench.lane(), bench.rung(bench.lane()), limits=_LIMITS, want=1)
+    await bench._commit(turn.claims[0], ())
+
+
+def test_a_wait_ends_when_the_verdict_is_committed_and_polls_nothing(bench: Bench) -> None:
+    stem = bench.accept().stem
+
+    async def work(wait: Wait, records: Counted) -> None:
+        committing = asyncio.create_task(_commit_soon(bench))
+        view = await wait(bench.world, stem, seconds=10)
+        await committing
+        assert view.status is Status.VALID
+        assert records.reads <= 3
+
+    _waiting(bench, work)
+
+
+def test_a_wait_for_what_is_known_ends_at_once(bench: Bench) -> None:
+    stem = bench.accept().stem
+    bench.commit(bench.claim(bench.lane()))
+
+    async def work(wait: Wait, records: Counted) -> None:
+        assert (await wait(bench.world, stem, seconds=10)).status is Status.VALID
+        assert records.reads == 1
+
+    _waiting(bench, work)
+
+
+def test_a_wait_gives_up_after_its_time_with_what_there_is(bench: Bench) -> None:
+    stem = bench.accept().stem
+
+    async def work(wait: Wait, _records: Counted) -> None:
+        started = time.monotonic()
+        assert (await wait(bench.world, stem, seconds=0.2)).status is Status.PENDING
+        assert 0.2 <= time.monotonic() - started < 1.5
+
+    _waiting(bench, work)
+
+
+def test_many_wait_for_one_verdict_and_all_are_told(bench: Bench) -> None:
+    stem = bench.accept().stem
+
+    async def work(wait: Wait, _records: Counted) -> None:
+        committing = asyncio.create_task(_commit_soon(bench))
+        views = await asyncio.gather(*(wait(bench.world, stem, seconds=10) for _ in range(50)))
+        await committing
+        assert {view.status for view in views} == {Status.VALID}
+
+    _waiting(bench, work)
+
+
+def test_past_the_limit_of_waiters_one_is_told_to_come_back(bench: Bench) -> None:
+    stem = bench.accept().stem
+
+    async def work(wait: Wait, _records: Counted) -> None:
+        waiting = [asyncio.create_task(wait(bench.world, stem, seconds=10)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        assert wait.waiting == 2
+        with pytest.raises(Overloaded):
+            await wait(bench.world, stem, seconds=10)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert (await wait(bench.world, stem, seconds=0.05)).status is Status.PENDING
+
+    _waiting(bench, work, max_waiters=2)
+
+
+def test_a_wait_for_what_does_not_exist_is_not_found(bench: Bench) -> None:
+    async def work(wait: Wait, _records: Counted) -> None:
+        with pytest.raises(NotFound):
+            await wait(bench.world, "0" * 19, seconds=10)
+
+    _waiting(bench, work)
+
+
+def test_a_client_that_leaves_ends_its_wait(bench: Bench) -> None:
+    stem = bench.accept().stem
+
+    async def work(wait: Wait, _records: Counted) -> None:
+        waiting = asyncio.create_task(wait(bench.world, stem, seconds=10))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+
+    _waiting(bench, work)
+
+
+def test_a_wait_ends_when_what_it_waits_for_is_erased(bench: Bench) -> None:
+    stem = bench.accept().stem
+
+    async def work(wait: Wait, _records: Counted) -> None:
+        waiting = asyncio.create_task(wait(bench.world, stem, seconds=10))
+        await asyncio.sleep(0.1)
+        await bench.verifications.erase(bench.world, stem)
+        with pytest.raises(NotFound):
+            await asyncio.wait_for(waiting, 2)
+
+    _waiting(bench, work)
