@@ -114,8 +114,8 @@ class Verify:
             return _unknown(ReasonCode.TIMED_OUT, self.verifier.policy_version, temporary=True)
 
     def _next_check(self, verification: Verification, verdict: Verdict, now_ms: int) -> float | None:
-        # A recheck has a round of checks of its own: those before the verdict, or of an earlier round, do not count. All
-        # of those before the first verdict do, or a line that is slow would make it wait for ever.
+        # A recheck has a round of checks of its own: those before the verdict, or of an earlier round, do not count.
+        # Before the first verdict all of them do, or in a line that is slow it would never come.
         since = verification.checked_ms or 0
         if verification.verdict is not None:
             since = max(since, now_ms - round(self.rules.window_s * 1000) - 1)
