@@ -147,6 +147,7 @@ def test_the_example_of_a_gate_works(tmp_path: Path) -> None:
         ("stores.sqlite", "SqliteStore"),
         ("stores.sql", "SqlStore"),
         ("stores.sql", "AsyncSqlStore"),
+        ("stores.redis", "RedisStore"),
         ("stores.memory", "MemoryStore"),
         ("integrations.starlette", "endpoint"),
         ("integrations.flask", "view"),

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import redis
 from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from vouchpost.apply import AsyncStore, Store
 from vouchpost.stores.memory import MemoryStore
+from vouchpost.stores.redis import RedisStore
 from vouchpost.stores.sql import AsyncSqlStore, SqlStore, metadata
 from vouchpost.stores.sqlite import SqliteStore
 
@@ -120,6 +122,13 @@ def _write(session: Session, value: str) -> None:
 async def _write_async(session: AsyncSession, value: str) -> None:
     await session.execute(INSERT, {"text": value})
     await session.commit()
+
+
+def on_redis(url: str) -> Bench:
+    client = redis.Redis.from_url(url)
+    client.flushall()
+    written: list[str] = []
+    return Bench(RedisStore(client), lambda _, value: written.append(value), lambda: list(written))
 
 
 ON_POSTGRESQL: list[Callable[[str], Bench]] = [postgresql_plain, postgresql_async]

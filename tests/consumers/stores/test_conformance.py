@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.consumers.deliveries import NOW, SECRET, event, headers
-from tests.consumers.stores.benches import BENCHES, ON_POSTGRESQL, Bench
+from tests.consumers.stores.benches import BENCHES, ON_POSTGRESQL, Bench, on_redis
 from vouchpost import Message, ParkError, Receiver, Router
 from vouchpost.apply import AsyncStore, Store
 
@@ -73,14 +73,12 @@ class Consumer:
             self.receiver.expect(transaction.handle, subject_id=subject_id, sequence=sequence)
 
 
-@pytest.fixture(params=[*BENCHES, *ON_POSTGRESQL], ids=lambda make: make.__name__)
+@pytest.fixture(params=[*BENCHES, on_redis, *ON_POSTGRESQL], ids=lambda make: make.__name__)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
-    if request.param in ON_POSTGRESQL:
-        address: str = request.getfixturevalue("postgres")
-        on_server: Callable[[str], Bench] = request.param
-        return on_server(address)
-    make: Callable[[Path], Bench] = request.param
-    return make(tmp_path)
+    make: Callable[[Any], Bench] = request.param
+    if make in ON_POSTGRESQL:
+        return make(request.getfixturevalue("postgres"))
+    return make(request.getfixturevalue("redis_url") if make is on_redis else tmp_path)
 
 
 def test_an_event_is_applied_once_however_often_it_comes(bench: Bench) -> None:
