@@ -226,4 +226,4 @@ def test_hostile_texts_take_no_time(unit: str) -> None:
 
     read_reply(Reply.parse("550 " + unit * 100_000))
 
-    assert time.process_time() - started < 0.1
+    assert time.process_time() - started < 0.25
