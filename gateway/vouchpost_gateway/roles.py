@@ -52,7 +52,8 @@ async def serve_api(settings: Settings) -> None:
             observe=gateway.metrics.http_request,
         )
         gc.freeze()
-        await build_server(app, host=settings.api_host, port=settings.api_port).serve()
+        server = build_server(app, host=settings.api_host, port=settings.api_port, stopping=gateway.verdicts.release)
+        await server.serve()
 
 
 async def serve_worker(settings: Settings, role: str) -> None:

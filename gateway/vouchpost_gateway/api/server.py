@@ -3,6 +3,9 @@
 TLS, and anything a first line of defence does, is for the proxy in front; what is here keeps an exposed port alive.
 """
 
+import socket
+from collections.abc import Callable
+
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -14,10 +17,30 @@ GRACE_S = 10
 _MAX_CONNECTIONS = 20_000
 
 
+class Server(uvicorn.Server):
+    """Tells when it stops, so that requests which merely wait are answered within the grace, and not cut off."""
+
+    def __init__(self, config: uvicorn.Config, *, stopping: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._stopping = stopping
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()
+        await super().shutdown(sockets)
+
+
 def build_server(
-    app: ASGIApp, *, host: str = "127.0.0.1", port: int = 8080, limits: Limits | None = None
+    app: ASGIApp,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    limits: Limits | None = None,
+    stopping: Callable[[], None] = lambda: None,
 ) -> uvicorn.Server:
-    """A server ready for `serve()`. It says nothing of itself, trusts no forwarding header, and logs no request."""
+    """A server ready for `serve()`. It says nothing of itself, trusts no forwarding header, and logs no request.
+
+    `stopping` is called when it was told to stop, before it waits for what is under way.
+    """
     config = GuardedConfig(
         app,
         guard=Guard(limits or Limits()),
@@ -34,4 +57,4 @@ def build_server(
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
-    return uvicorn.Server(config)
+    return Server(config, stopping=stopping)

@@ -112,12 +112,15 @@ class Verdicts:
     def __init__(self, url: str) -> None:
         self.listener = Listener(url, self._hear)
         self._waiting: dict[str, set[asyncio.Event]] = {}
+        self._released = False
 
     @contextlib.asynccontextmanager
     async def announced(self, world: World, stem: str) -> AsyncIterator[asyncio.Event]:
         """An event that is set when a verdict is committed. In force when entered, or one second later at most."""
         channel = keys.done_channel(world, stem)
         told = asyncio.Event()
+        if self._released:
+            told.set()
         self._waiting.setdefault(channel, set()).add(told)
         in_force = self.listener.subscribe(channel)
         try:
@@ -130,6 +133,13 @@ class Verdicts:
             if not self._waiting[channel]:
                 del self._waiting[channel]
                 self.listener.unsubscribe(channel)
+
+    def release(self) -> None:
+        """Ends every wait, and those to come: this process is about to stop."""
+        self._released = True
+        for waiting in self._waiting.values():
+            for told in waiting:
+                told.set()
 
     def _hear(self, channel: str, _message: bytes) -> None:
         for told in self._waiting.get(channel, ()):

@@ -150,3 +150,17 @@ def test_a_wait_ends_when_what_it_waits_for_is_erased(bench: Bench) -> None:
             await asyncio.wait_for(waiting, 2)
 
     _waiting(bench, work)
+
+
+def test_a_process_that_stops_lets_those_who_wait_go_with_what_is_known(bench: Bench) -> None:
+    stem = bench.accept().stem
+
+    async def work(wait: Wait, _records: Counted) -> None:
+        waiting = asyncio.create_task(wait(bench.world, stem, seconds=10))
+        await asyncio.sleep(0.1)
+        assert isinstance(wait.verdicts, Verdicts)
+        wait.verdicts.release()
+        for one in (waiting, wait(bench.world, stem, seconds=10)):
+            assert (await asyncio.wait_for(one, 2)).status is Status.PENDING
+
+    _waiting(bench, work)
