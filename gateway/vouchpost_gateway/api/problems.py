@@ -93,7 +93,10 @@ KINDS: dict[type[VouchpostError], Kind] = {
     Backlogged: Kind("backlogged", "The line of this tenant is full", 503),
     Overloaded: Kind("overloaded", "There is more to do than can be done now", 503),
     LedgerUnavailable: Kind(
-        "ledger-unavailable", "The ledger does not answer", 503, "Nothing was changed; try again soon."
+        "ledger-unavailable",
+        "The ledger does not answer",
+        503,
+        "It may or may not have been done. Ask again soon, with the same Idempotency-Key.",
     ),
     VouchpostError: INTERNAL,
 }
