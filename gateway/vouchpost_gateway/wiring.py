@@ -104,6 +104,7 @@ async def opened(settings: Settings, *, reply_limit_s: float = 2.0) -> AsyncIter
         stack.push_async_callback(bells.aclose)
         gateway = _assemble(settings, store, bells, metrics, report)
         await gateway.watch.start()
+        await gateway.tenants.check_master_keys()
         await owned(stack, gateway.watch.forever())
         yield gateway
 

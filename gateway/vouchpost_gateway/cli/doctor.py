@@ -110,7 +110,8 @@ async def _look_at(store: Store, settings: Settings) -> list[Line]:
     name = f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info.get('redis_version', '?')}"
     partitions, ledger_format = await _made_with(store)
     return [
-        Line(Level.FINE, "ledger", f"{name} at {store.address!r}"),
+        await _keys_line(store, settings),
+        Line(Level.FINE, "ledger", f"{name} at {store.address}"),
         *redis_lines(found, accept_loss=settings.accept_loss),
         clock_line(await _clock_offset_s(store)),
         partitions_line(ledger=partitions, settings=settings.partitions),
@@ -122,6 +123,17 @@ async def _look_at(store: Store, settings: Settings) -> list[Line]:
             ceiling=settings.memory_ceiling,
         ),
     ]
+
+
+async def _keys_line(store: Store, settings: Settings) -> Line:
+    if not settings.master_keys:
+        return Line(Level.NOTABLE, "sealing", "without master keys nobody can tell what they open")
+    tenants = Tenants(store, MasterKeys(settings.sealing_keys()), settings.partitions)
+    try:
+        await tenants.check_master_keys()
+    except Misconfigured as error:
+        return Line(Level.BROKEN, "sealing", str(error))
+    return Line(Level.FINE, "sealing", "the master keys open what the ledger holds")
 
 
 async def _config(store: Store) -> dict[str, str] | None:

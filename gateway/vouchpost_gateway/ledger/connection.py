@@ -43,7 +43,11 @@ class Address:
     tls: bool = False
 
     def __repr__(self) -> str:
-        return f"Address({self.path or f'{self.host}:{self.port}'}/{self.database})"
+        return f"Address({self})"
+
+    def __str__(self) -> str:
+        """Where it is, without the password."""
+        return f"{self.path or f'{self.host}:{self.port}'}/{self.database}"
 
     @classmethod
     def parse(cls, url: str) -> "Address":
@@ -110,7 +114,7 @@ class Connection:
             async with asyncio.timeout(self._connect_limit_s):
                 return await self._greeted(await open_link(self.address, reply_limit_s=self._reply_limit_s))
         except (OSError, TimeoutError) as error:
-            raise LedgerUnavailable(f"cannot reach the ledger at {self.address!r}") from error
+            raise LedgerUnavailable(f"cannot reach the ledger at {self.address}") from error
 
     async def _greeted(self, link: "Link") -> "Link":
         try:

@@ -10,15 +10,16 @@ from zlib import crc32
 import msgpack
 
 from vouchpost_gateway.domain.access import ApiKey, Partner
-from vouchpost_gateway.domain.errors import Conflict, NotFound
+from vouchpost_gateway.domain.errors import Conflict, Misconfigured, NotFound
 from vouchpost_gateway.domain.ids import encode
 from vouchpost_gateway.domain.page import Page
 from vouchpost_gateway.domain.world import Mode, Scope, World
 from vouchpost_gateway.ledger import keys
-from vouchpost_gateway.ledger.seal import MasterKeys, TenantSeal
+from vouchpost_gateway.ledger.seal import CannotOpen, MasterKeys, TenantSeal
 from vouchpost_gateway.ledger.store import Store
 
 _ID_LENGTH = 4
+_TENANTS_CHECKED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +82,18 @@ class Tenants:
                 raise NotFound("tenant")
             known = self._seals[world.tenant_id] = self.master_keys.open_data_key(world.tenant_id, blob)
         return known
+
+    async def check_master_keys(self) -> None:
+        """Misconfigured when the ledger holds a tenant whose data key none of our master keys opens."""
+        for tenant in (await self.all())[:_TENANTS_CHECKED]:
+            try:
+                await self.seal(tenant.world(Mode.LIVE))
+            except CannotOpen:
+                raise Misconfigured(
+                    "VOUCHPOST_MASTER_KEYS: none of them opens what this ledger holds; add the one it was made with"
+                ) from None
+            except NotFound:
+                continue  # its creator stopped between two writes
 
     async def email_hash_key(self, world: World) -> bytes:
         """The key of the tenant's `email_hash`."""

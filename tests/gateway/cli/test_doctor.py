@@ -1,4 +1,5 @@
 import asyncio
+import base64
 from collections.abc import Iterator
 
 import pytest
@@ -47,6 +48,19 @@ def test_a_broken_promise_is_named_and_is_the_exit_code(policy: redis.Redis) -> 
 
     assert result.exit_code == 1
     assert 'broken  maxmemory-policy: maxmemory-policy is "allkeys-lru"' in result.output
+
+
+def test_master_keys_that_open_nothing_are_a_broken_promise(
+    ledger: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = CliRunner().invoke(keys_app, ["create", "--tenant", "sealed", "--mode", "test", "--scope", "admin"])
+    assert made.exit_code == 0, made.output
+    monkeypatch.setenv("VOUCHPOST_MASTER_KEYS", base64.b64encode(b"other" * 6 + b"xx").decode())
+
+    result = CliRunner().invoke(app)
+
+    assert result.exit_code == 1
+    assert "broken  sealing: VOUCHPOST_MASTER_KEYS" in result.output
 
 
 def test_a_ledger_that_is_not_there_is_a_broken_promise(monkeypatch: pytest.MonkeyPatch) -> None:
