@@ -15,6 +15,7 @@ from vouchpost_gateway.domain.lane import Claim, NextStep, Settlement, Settlemen
 from vouchpost_gateway.domain.verification import Depth, Question
 from vouchpost_gateway.domain.world import Mode
 from vouchpost_gateway.ledger.connection import LedgerRefused
+from vouchpost_gateway.ledger.retention import RetentionRecords
 
 
 def _delivered(claim: Claim) -> Settlement:
@@ -161,6 +162,10 @@ def _everything(bench: Bench) -> None:
     bench.run(bench.deliveries.resend(bench.world, DeliveryRef(ref, two.number), queue=0, now_ms=START_MS))
     bench.run(bench.lanes.enlist(bench.lane(), ref.stem, queue=0))
     bench.sweep()
+    records = RetentionRecords(bench.store, bench.tenants, bench.verifications, bench.deliveries, bench.subscriptions)
+    bench.run(records.expire(bench.world, ref.stem, START_MS))
+    later = START_MS + 90_000_000
+    bench.run(records.trim(bench.world, delivered_before_ms=later, dead_before_ms=later, hours_before_ms=later))
     bench.run(bench.verifications.erase(bench.world, ref.stem))
     bench.run(bench.subscriptions.remove(bench.world, bench.change(one, enabled=False)))
 

@@ -1,0 +1,128 @@
+import dataclasses
+
+import pytest
+
+from tests.gateway.ledger.bench import START_MS, Bench
+from vouchpost_gateway.domain.delivery import Attempt, DeliveryProgress, DeliveryState, Outcome
+from vouchpost_gateway.domain.errors import NotFound
+from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
+from vouchpost_gateway.domain.lane import Settlement, SettlementKind
+from vouchpost_gateway.domain.subscription import Subscription
+from vouchpost_gateway.domain.world import Mode
+
+FAILED = Attempt(1, START_MS, 12, Outcome.RETRYABLE, 503, None, "busy")
+
+
+def _ref(bench: Bench, subscription: Subscription) -> DeliveryRef:
+    return DeliveryRef(bench.delivered_to(subscription), subscription.number)
+
+
+def _settle(bench: Bench, subscription: Subscription, kind: SettlementKind, progress: DeliveryProgress) -> None:
+    lane = bench.lane_of(subscription)
+    claim = bench.claim(lane)
+    settlement = Settlement(kind, claim.item, claim.token, delay_ms=60_000, progress=progress)
+    assert bench.turn(lane, settlement).answers == ("ok",)
+
+
+def test_a_delivery_in_line_shows_its_attempts_and_when_the_next_one_is_due(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    ref = _ref(bench, subscription)
+    _settle(bench, subscription, SettlementKind.LATER, DeliveryProgress(attempt_count=1, attempts=(FAILED,)))
+
+    delivery = bench.run(bench.deliveries.get(bench.world, ref))
+
+    assert (delivery.state, delivery.attempt_count, delivery.attempts) == (DeliveryState.PENDING, 1, (FAILED,))
+    assert delivery.next_attempt_ms is not None
+    assert 50_000 < delivery.next_attempt_ms - bench.now_ms() <= 60_000
+
+
+def test_a_delivery_that_ended_shows_how_and_when(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    ref = _ref(bench, subscription)
+    ended = DeliveryProgress(DeliveryState.DEAD, 1, (FAILED,), ended_ms=START_MS + 5)
+    _settle(bench, subscription, SettlementKind.DEAD, ended)
+
+    delivery = bench.run(bench.deliveries.get(bench.world, ref))
+
+    assert (delivery.state, delivery.ended_ms, delivery.next_attempt_ms) == (DeliveryState.DEAD, START_MS + 5, None)
+    assert delivery.attempts == (FAILED,)
+
+
+def test_dead_letters_are_listed_newest_first_and_page_by_page(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    refs = [_ref(bench, subscription) for _ in range(5)]
+    for _ in refs:
+        _settle(bench, subscription, SettlementKind.DEAD, DeliveryProgress(DeliveryState.DEAD, 1))
+
+    seen: list[DeliveryRef] = []
+    after = None
+    while page := bench.run(bench.deliveries.dead(bench.world, after=after, limit=2)):
+        seen += page
+        after = page[-1].event.item + f"{page[-1].subscription_number:04d}"
+
+    assert seen == refs[::-1]
+
+
+def test_the_latest_deliveries_of_a_subscription_are_its_own(bench: Bench) -> None:
+    one, two = bench.subscribe(), bench.subscribe()
+    refs = [_ref(bench, one) for _ in range(3)]
+    _ref(bench, two)
+
+    first = bench.run(bench.deliveries.latest(bench.world, one.number, after=None, limit=2))
+    rest = bench.run(bench.deliveries.latest(bench.world, one.number, after=first[-1].event.item, limit=2))
+
+    assert [*first, *rest] == refs[::-1]
+
+
+@pytest.mark.parametrize("missing", ["event", "subscription", "revision", "mode"])
+def test_what_never_went_there_is_not_found(bench: Bench, missing: str) -> None:
+    subscription = bench.subscribe()
+    ref = _ref(bench, subscription)
+    world = bench.world
+    if missing == "event":
+        ref = DeliveryRef(EventRef("0" * 19, 1), ref.subscription_number)
+    elif missing == "subscription":
+        ref = DeliveryRef(ref.event, 99)
+    elif missing == "revision":
+        ref = DeliveryRef(EventRef(ref.event.stem, 2), ref.subscription_number)
+    else:
+        world = dataclasses.replace(world, mode=Mode.TEST)
+
+    with pytest.raises(NotFound):
+        bench.run(bench.deliveries.get(world, ref))
+
+
+def test_the_event_is_the_bytes_that_were_committed(bench: Bench) -> None:
+    ref = bench.delivered_to(bench.subscribe())
+
+    record = bench.run(bench.deliveries.record(bench.world, ref.stem))
+    event = bench.run(bench.deliveries.event(bench.world, ref))
+
+    assert record is not None
+    assert event == record.events[1]
+    assert bench.run(bench.deliveries.event(bench.world, EventRef(ref.stem, 2))) is None
+
+
+def test_how_each_subscription_stands_is_told_per_event(bench: Bench) -> None:
+    one, two = bench.subscribe(), bench.subscribe()
+    ref = bench.delivered_to(one, two)
+    _settle(bench, one, SettlementKind.DONE, DeliveryProgress(DeliveryState.DELIVERED, 1))
+
+    [(event, states)] = bench.run(bench.deliveries.events_of(bench.world, ref.stem))
+
+    assert event.id == ref.id
+    assert states == {one.number: DeliveryState.DELIVERED, two.number: DeliveryState.PENDING}
+
+
+def test_a_resend_that_is_asked_for_twice_is_one_delivery(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    ref = _ref(bench, subscription)
+    _settle(bench, subscription, SettlementKind.DEAD, DeliveryProgress(DeliveryState.DEAD, 3))
+
+    for _ in range(2):
+        bench.run(bench.deliveries.resend(bench.world, ref, queue=0, now_ms=START_MS))
+
+    assert list(bench.waiting(bench.lane_of(subscription))) == [ref.event.item]
+    claim = bench.claim(bench.lane_of(subscription))
+    assert claim.progress is not None
+    assert claim.progress.attempts_before == 3

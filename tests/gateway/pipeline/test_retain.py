@@ -1,0 +1,162 @@
+"""The janitor on a real ledger: what is past its time goes with all that points at it, and nothing else does."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.gateway.ledger.bench import START_MS, VALID, Bench
+from tests.gateway.pipeline.told import Told
+from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
+from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
+from vouchpost_gateway.domain.lane import Settlement, SettlementKind
+from vouchpost_gateway.domain.retention import Retention
+from vouchpost_gateway.domain.subscription import Subscription
+from vouchpost_gateway.domain.verification import ReasonCode, Status
+from vouchpost_gateway.domain.world import World
+from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.retention import RetentionRecords
+from vouchpost_gateway.pipeline.retain import NoArchive, Retain
+
+DAY_MS = 86_400_000
+RULES = Retention(verdicts_ms=7 * DAY_MS, delivered_ms=DAY_MS, dead_letters_ms=30 * DAY_MS)
+
+
+class Shelf:
+    """An archive that remembers what it was given, and whether it was still there."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.kept: list[str] = []
+
+    async def keep(self, world: World, stem: str) -> None:
+        assert await self.bench.verifications.read(world, stem) is not None
+        self.kept.append(stem)
+
+
+def _cleaned(bench: Bench, *, days: float, archive: NoArchive | Shelf | None = None) -> int:
+    """How many records a round removes, so many days after everything was made."""
+    records = RetentionRecords(bench.store, bench.tenants, bench.verifications, bench.deliveries, bench.subscriptions)
+    janitor = Retain(records, RULES, Told(), archive or NoArchive(), 3600)
+    return bench.run(janitor.once(START_MS + round(days * DAY_MS)))
+
+
+def _settled(bench: Bench, subscription: Subscription, state: DeliveryState) -> None:
+    lane = bench.lane_of(subscription)
+    claim = bench.claim(lane)
+    kind = SettlementKind.DONE if state is DeliveryState.DELIVERED else SettlementKind.DEAD
+    bench.turn(lane, Settlement(kind, claim.item, claim.token, progress=DeliveryProgress(state, 1)))
+
+
+def _state(bench: Bench, ref: EventRef, subscription: Subscription) -> DeliveryState:
+    return bench.run(bench.deliveries.get(bench.world, DeliveryRef(ref, subscription.number))).state
+
+
+def test_a_verdict_is_kept_for_its_time_and_then_goes_without_a_trace(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    ref = bench.delivered_to(subscription)
+    _settled(bench, subscription, DeliveryState.DELIVERED)
+    assert _cleaned(bench, days=6.9) == 0
+
+    assert _cleaned(bench, days=7.1) == 1
+
+    left = [name for name in bench.raw.keys("*") if ref.stem.encode() in name]
+    assert left == []
+    assert bench.raw.zcard(keys.hours(bench.world)) == 0
+    assert bench.run(bench.deliveries.latest(bench.world, subscription.number, after=None, limit=9)) == []
+
+
+def test_what_has_no_verdict_never_goes(bench: Bench) -> None:
+    stem = bench.accept().stem
+
+    assert _cleaned(bench, days=400) == 0
+
+    assert list(bench.waiting(bench.lane())) == [stem]
+
+
+def test_what_will_be_rechecked_stays_until_then(bench: Bench) -> None:
+    bench.accept()
+    bench.commit(bench.claim(bench.lane()), recheck_ms=60_000)
+
+    assert _cleaned(bench, days=400) == 0
+
+
+def test_dead_letters_are_kept_for_longer(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    ref = bench.delivered_to(subscription)
+    _settled(bench, subscription, DeliveryState.DEAD)
+    bench.accept()
+    unknown = replace(VALID, status=Status.UNKNOWN, reason_code=ReasonCode.POISONED)
+    bench.commit(bench.claim(bench.lane()), verdict=unknown)
+
+    assert _cleaned(bench, days=29) == 0
+    assert _state(bench, ref, subscription) is DeliveryState.DEAD
+    assert _cleaned(bench, days=31) == 2
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_delivery_that_waited_past_all_retention_ends_among_the_dead_letters_first(
+    bench: Bench,
+    paused: bool,  # noqa: FBT001
+) -> None:
+    """It does not vanish unseen: it can be seen, and resent, before it goes."""
+    subscription = bench.subscribe()
+    ref = bench.delivered_to(subscription)
+    if paused:
+        bench.change(subscription, enabled=False)
+
+    assert _cleaned(bench, days=8) == 0
+
+    assert _state(bench, ref, subscription) is DeliveryState.DEAD
+    assert len(bench.run(bench.deliveries.dead(bench.world, after=None, limit=9))) == 1
+    assert bench.waiting(bench.lane_of(subscription)) == {}
+
+
+def test_a_delivery_in_flight_is_left_to_its_worker(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    ref = bench.delivered_to(subscription)
+    bench.claim(bench.lane_of(subscription))
+
+    assert _cleaned(bench, days=8) == 0
+
+    assert _state(bench, ref, subscription) is DeliveryState.PENDING
+    assert list(bench.in_flight(bench.lane_of(subscription))) == [ref.item]
+
+
+def test_delivered_deliveries_leave_the_list_of_the_latest_before_their_event_goes(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    ref = bench.delivered_to(subscription)
+    waiting = bench.delivered_to(subscription)
+    _settled(bench, subscription, DeliveryState.DELIVERED)
+
+    _cleaned(bench, days=2)
+
+    listed = bench.run(bench.deliveries.latest(bench.world, subscription.number, after=None, limit=9))
+    assert [delivery.event for delivery in listed] == [waiting]
+    assert _state(bench, ref, subscription) is DeliveryState.DELIVERED
+
+
+def test_history_can_move_before_it_is_removed(bench: Bench) -> None:
+    ref = bench.delivered_to()
+    shelf = Shelf(bench)
+
+    _cleaned(bench, days=8, archive=shelf)
+
+    assert shelf.kept == [ref.stem]
+
+
+def test_any_number_of_records_goes_in_bounded_steps(bench: Bench) -> None:
+    for _ in range(120):
+        bench.delivered_to()
+
+    assert _cleaned(bench, days=8) == 120
+    assert _cleaned(bench, days=8) == 0
+
+
+def test_one_janitor_cleans_up_at_a_time(bench: Bench) -> None:
+    records = RetentionRecords(bench.store, bench.tenants, bench.verifications, bench.deliveries, bench.subscriptions)
+    assert bench.run(records.take_turn(10))
+    assert bench.run(records.take_turn(10)), "whoever holds the turn renews it"
+
+    bench.raw.set(keys.JANITOR, "another")
+
+    assert not bench.run(records.take_turn(10))
