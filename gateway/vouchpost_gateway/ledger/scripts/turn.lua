@@ -174,6 +174,7 @@ local function claim(room)
 end
 
 local mine = generation > 0 and generation == current and exists
+local crowded = false
 if mine and want > 0 then
   if fast_cap > 0 then recount(lane, now, slow) end
   local cap = lane_cap
@@ -184,9 +185,12 @@ if mine and want > 0 then
   if tenant_cap > 0 then
     local free = tenant_cap - (number_of(redis.call('HGET', lane[COUNTERS], 'flight' .. slow)) or 0)
     if room > 0 and free <= 0 then
-      -- The tenant is at its limit: look again soon, without spinning.
+      -- The tenant is at its limit: make way, and look again later. Slow lanes wait for one of many time-outs to end,
+      -- so each looks rarely, and not at the same time as the others.
+      local pause = slow == '1' and 5000 + time[2] % 5000 or 250
       local not_before = number_of(redis.call('HGET', lane[META], 'not_before')) or 0
-      redis.call('HSET', lane[META], 'not_before', string.format('%.0f', math.max(not_before, now + 100)))
+      redis.call('HSET', lane[META], 'not_before', string.format('%.0f', math.max(not_before, now + pause)))
+      crowded = redis.call('ZCARD', lane[FLIGHT]) == 0
     end
     room = math.min(room, free)
   end
@@ -206,7 +210,7 @@ local ring, bell = '', 'superseded'
 local due = exists and index(lane) or nil
 if mine then
   redis.call('HDEL', lane[META], 'lingers')
-  if next_step == 'end' then
+  if next_step == 'end' or crowded then
     if due and due <= now then
       ring, bell = generation + 1, 'handed'
       set_bell(lane, ring, now + ring_ms, slow)
