@@ -110,11 +110,16 @@ def test_a_number_is_never_given_twice(bench: Bench) -> None:
     assert bench.subscribe().number > first.number
 
 
-def test_numbers_of_the_two_modes_are_apart(bench: Bench) -> None:
-    bench.subscribe()
-    bench.world = dataclasses.replace(bench.world, mode=Mode.TEST)
-
+def test_the_two_modes_have_no_subscription_in_common(bench: Bench) -> None:
+    live, made = bench.world, bench.subscribe()
+    bench.world = dataclasses.replace(live, mode=Mode.TEST)
     assert bench.run(bench.subscriptions.fresh(bench.world)).by_number == {}
+    theirs = bench.change(bench.subscribe(), url="https://test.example/")
+    assert theirs.number == made.number
+
+    bench.world = live
+
+    assert _stored(bench, made.number) == made
 
 
 def test_another_process_sees_each_change(bench: Bench) -> None:
