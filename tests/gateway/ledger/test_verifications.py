@@ -111,6 +111,14 @@ def test_a_line_that_is_old_takes_no_more(empty_redis: str) -> None:
             bench.accept()
 
 
+def test_rechecks_to_come_are_no_line(empty_redis: str) -> None:
+    with Bench(empty_redis, backlog=Backlog(max_items=1)) as bench:
+        bench.accept()
+        bench.commit(bench.claim(bench.lane()), verdict=DEGRADED, recheck_ms=3_600_000)
+
+        assert bench.accept()
+
+
 def test_a_repeat_is_answered_even_when_the_line_is_full(empty_redis: str) -> None:
     """Its promise was given already."""
     with Bench(empty_redis, backlog=Backlog(max_items=1)) as bench:

@@ -21,7 +21,10 @@ if entry then
 end
 
 local now, time = clock()
-local waiting = redis.call('ZCARD', lane[HIGH]) + redis.call('ZCARD', lane[NORMAL]) + redis.call('ZCARD', lane[LOW])
+-- What is due within the time that the line may be old is work to come; rechecks of what was answered wait in the same
+-- sets for hours, and an hour of broken name servers must not close the door for the next six.
+local horizon, waiting = string.format('%.0f', now + tonumber(ARGV[10])), 0
+for part = HIGH, LOW do waiting = waiting + redis.call('ZCOUNT', lane[part], '-inf', horizon) end
 if waiting >= tonumber(ARGV[9]) then return {'full', '', '', ''} end
 local oldest = first_score(queue)
 if oldest and oldest < now - tonumber(ARGV[10]) then return {'old', '', '', ''} end
