@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vouchpost_gateway.domain.delivery import DeliveryState
-from vouchpost_gateway.domain.errors import Conflict
+from vouchpost_gateway.domain.errors import Conflict, InvalidField
 from vouchpost_gateway.domain.event import Event, EventType
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, decode, encode, time_ms
 from vouchpost_gateway.domain.lane import (
@@ -73,6 +73,8 @@ class Resend:
         if not subscription.enabled:
             raise Conflict("the subscription is disabled; enable it first")
         recovery = Recovery(subscription.id, since_ms, until_ms or self.now_ms())
+        if recovery.since_ms > recovery.until_ms:
+            raise InvalidField("since", "lies in the future")
         bookmark = json.dumps({"since": recovery.since_ms, "until": recovery.until_ms, "after": None}).encode()
         item = encode(subscription.number, 4)
         answer, rings = await self.lanes.enlist(recoveries(world), item, queue=1, state=bookmark)

@@ -5,7 +5,7 @@ import pytest
 from tests.gateway.ledger.bench import START_MS, Bench
 from tests.gateway.pipeline.told import Told
 from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
-from vouchpost_gateway.domain.errors import Conflict, NotFound
+from vouchpost_gateway.domain.errors import Conflict, InvalidField, NotFound
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
 from vouchpost_gateway.domain.lane import Settlement, SettlementKind, recoveries
 from vouchpost_gateway.domain.subscription import DisabledReason, Subscription
@@ -154,3 +154,10 @@ def test_a_recovery_of_a_disabled_subscription_is_refused(bench: Bench) -> None:
 
     with pytest.raises(Conflict):
         bench.run(_resend(bench).all_since(bench.world, subscription, since_ms=0, until_ms=None))
+
+
+def test_nothing_is_recovered_from_the_future(bench: Bench) -> None:
+    subscription = bench.subscribe()
+
+    with pytest.raises(InvalidField, match="since"):
+        bench.run(_resend(bench).all_since(bench.world, subscription, since_ms=START_MS + 1, until_ms=None))
