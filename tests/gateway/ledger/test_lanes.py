@@ -206,19 +206,36 @@ def test_a_tenant_has_no_more_in_flight_than_its_cap_over_all_its_lanes(bench: B
     assert counts == [3, 2, 0]
 
 
-def test_at_its_tenants_cap_a_lane_is_looked_at_again_soon(bench: Bench) -> None:
+def test_at_its_tenants_cap_a_lane_makes_way_and_is_looked_at_again_soon(bench: Bench) -> None:
     (_, first), (_, second) = _filled(bench, 1), _filled(bench, 1)
     one = LaneLimits(lease_ms=60_000, lane_cap=16, world_fast_cap=1, world_slow_cap=64)
     claim = bench.claim(first, limits=one)
     turn = bench.turn(second, want=1, limits=one)
     assert turn.claims == ()
     assert turn.next_due_ms is not None
-    assert 0 < turn.next_due_ms - turn.now_ms <= 100
+    assert 0 < turn.next_due_ms - turn.now_ms <= 250
+    assert turn.bell is BellState.IDLE
 
     bench.turn(first, _delivered(claim), limits=one)
-    time.sleep(0.11)
+    time.sleep(0.26)
+    assert second.id in [ring.lane_id for ring in bench.sweep()]
 
     assert len(bench.turn(second, want=1, limits=one).claims) == 1
+
+
+def test_slow_lanes_at_their_tenants_cap_look_again_rarely(bench: Bench) -> None:
+    """Hundreds that wait for a few time-outs to end must not keep a worker busy with looking."""
+    (_, first), (_, second) = _filled(bench, 1), _filled(bench, 1)
+    one = LaneLimits(lease_ms=60_000, lane_cap=16, world_fast_cap=100, world_slow_cap=1)
+    for lane in (first, second):
+        bench.turn(lane, news=LaneNews(slow=True), limits=one)
+    assert len(bench.turn(first, want=1, limits=one).claims) == 1
+
+    turn = bench.turn(second, want=1, limits=one)
+
+    assert (turn.claims, turn.bell) == ((), BellState.IDLE)
+    assert turn.next_due_ms is not None
+    assert 5000 <= turn.next_due_ms - turn.now_ms <= 10_000
 
 
 def test_leases_that_ended_do_not_keep_a_tenant_at_its_cap(bench: Bench) -> None:
