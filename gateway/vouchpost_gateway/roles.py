@@ -17,9 +17,10 @@ from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.bells import Queue, queue_of
 from vouchpost_gateway.ledger.listening import Listener, Wakes
 from vouchpost_gateway.pipeline.attempt import SLOW_AFTER_S
-from vouchpost_gateway.pipeline.drain import Drain, Pace, Room, Work
+from vouchpost_gateway.pipeline.drain import Drain
 from vouchpost_gateway.pipeline.resend import Recover
 from vouchpost_gateway.pipeline.sweep import Sweep
+from vouchpost_gateway.pipeline.work import Pace, Room, Work
 from vouchpost_gateway.settings import Settings
 from vouchpost_gateway.wiring import ROOM, Gateway, deliver_work, janitor, now_ms, opened, owned, verify_work
 from vouchpost_gateway.worker import BellWorker, DrainLane, arq_pool, make_worker

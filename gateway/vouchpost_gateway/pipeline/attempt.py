@@ -14,8 +14,8 @@ from vouchpost_gateway.domain.retry import next_attempt_ms, parse_retry_after, s
 from vouchpost_gateway.domain.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, signature_header
 from vouchpost_gateway.domain.subscription import DisabledReason, Subscription
 from vouchpost_gateway.domain.world import Mode, World
-from vouchpost_gateway.pipeline.drain import Done
 from vouchpost_gateway.pipeline.report import Report
+from vouchpost_gateway.pipeline.work import Done
 
 SLOW_AFTER_S = 2.0
 """An answer slower than this moves the subscription to the slow class."""

@@ -21,7 +21,7 @@ from vouchpost_gateway.domain.lane import (
 )
 from vouchpost_gateway.domain.subscription import Recovery, Subscription
 from vouchpost_gateway.domain.world import World
-from vouchpost_gateway.pipeline.drain import Done
+from vouchpost_gateway.pipeline.work import Done
 
 _STEP = 200
 _LEASE_MS = 30_000

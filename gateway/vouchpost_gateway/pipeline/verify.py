@@ -20,8 +20,8 @@ from vouchpost_gateway.domain.verification import (
 )
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.pipeline.commit import Commit
-from vouchpost_gateway.pipeline.drain import Done
 from vouchpost_gateway.pipeline.report import Report
+from vouchpost_gateway.pipeline.work import Done
 
 _MAX_CLAIMS = 8
 """After so many leases that ended without a settlement, the checks are not tried again: they kill workers."""

@@ -23,7 +23,8 @@ from vouchpost_gateway.domain.lane import (
 )
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.listening import Wakes
-from vouchpost_gateway.pipeline.drain import Done, Drain, Lanes, Pace, Room
+from vouchpost_gateway.pipeline.drain import Drain
+from vouchpost_gateway.pipeline.work import Done, Lanes, Pace, Room
 
 QUICK = Pace(slice_s=1.0, linger_s=0.05, heartbeat_s=0.2, batch=16, patience_s=5)
 

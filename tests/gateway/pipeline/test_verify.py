@@ -13,8 +13,8 @@ from vouchpost_gateway.domain.ids import EventRef
 from vouchpost_gateway.domain.lane import Claim, LaneLimits, SettlementKind, Turn
 from vouchpost_gateway.domain.verification import Question, ReasonCode, Status, Verdict, Verification
 from vouchpost_gateway.pipeline.commit import Commit, CommitRules
-from vouchpost_gateway.pipeline.drain import Done
 from vouchpost_gateway.pipeline.verify import CheckRules, Verify
+from vouchpost_gateway.pipeline.work import Done
 
 INVALID = replace(VALID, status=Status.INVALID, reason_code=ReasonCode.NO_MX, score=0.0)
 TEMPORARY = replace(VALID, status=Status.UNKNOWN, reason_code=ReasonCode.DNS_TIMEOUT, temporary=True)
