@@ -1,4 +1,4 @@
-"""What draining a lane is given: the ledger's lanes, the work to do on their items, and how much, how long, how many."""
+"""What draining a lane is given: the ledger, the work to do on its items, and how much, how long, how many."""
 
 import asyncio
 from collections.abc import Callable, Sequence
