@@ -1,6 +1,7 @@
 """A real Redis Cluster of three nodes: every script runs, and goes on when its slot moves or its node restarts."""
 
 import asyncio
+import base64
 import contextlib
 import os
 import signal
@@ -14,15 +15,18 @@ from typing import Any
 import pytest
 import redis
 
-from tests.gateway.ledger.bench import START_MS, Bench
+from tests.gateway.ledger.bench import MASTER_KEY, START_MS, Bench
 from tests.redis_servers import servers
 from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
 from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.ids import DeliveryRef
 from vouchpost_gateway.domain.lane import Claim, LaneLimits, Settlement, SettlementKind
+from vouchpost_gateway.domain.world import Mode
 from vouchpost_gateway.embedded.redis_server import free_port
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.store import slot_of
+from vouchpost_gateway.settings import load_settings
+from vouchpost_gateway.wiring import opened
 
 SLOTS = 16384
 
@@ -309,3 +313,34 @@ def test_a_node_that_was_restarted_is_found_again_with_its_data(bench: Bench, cl
     _until(lambda: cluster._knows_all(node))
 
     assert bench.claim(bench.lane()).item == stem
+
+
+def test_a_process_opens_on_a_cluster_with_its_bells_elsewhere(bench: Bench, redis_url: str) -> None:
+    """Arq knows no cluster, so bells have a URL of their own."""
+    settings = load_settings(
+        ledger_url=bench.url,
+        bells_url=redis_url,
+        master_keys=base64.b64encode(MASTER_KEY).decode(),
+        accept_loss=True,
+    )
+    with redis.Redis.from_url(redis_url) as bells:
+        bells.flushall()
+
+    async def main() -> tuple[int, bool]:
+        async with opened(settings) as gateway:
+            worlds = [
+                (await gateway.tenants.create(f"on-a-cluster-{number}", now_ms=START_MS)).world(Mode.LIVE)
+                for number in range(6)
+            ]
+            accept = gateway.services.verifications.accept
+            made = [await accept(world, bench.new(), idempotency_key=None, body=b"") for world in worlds]
+            found = [
+                await gateway.services.verifications.get(world, accepted.stem)
+                for world, accepted in zip(worlds, made, strict=True)
+            ]
+            await asyncio.sleep(0.1)
+            return len(found), gateway.watch.readiness().ready
+
+    assert bench.run(main()) == (6, True)
+    with redis.Redis.from_url(redis_url) as bells:
+        assert bells.zcard("arq:vouchpost:verify") == 6
