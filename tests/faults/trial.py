@@ -8,7 +8,7 @@ from itertools import count
 
 from tests.faults.caller import Asked, Caller
 from tests.faults.oracle import Findings, Whereabouts, judge
-from tests.faults.scene import Scene, wait_until
+from tests.faults.scene import LEASE_S, Scene, wait_until
 
 _numbers = count(1)
 
@@ -108,6 +108,8 @@ def run(case: Case, scene: Scene, *, seed: int, quiet_limit_s: float = 60) -> Ru
     time.sleep(max(0.0, deadline - time.monotonic()))
     asked = caller.stop()
     wait_until(lambda: not trial.open_promises(), limit_s=quiet_limit_s)
+    if case.needs_redelivery:  # what was sent and not settled is due again when its lease ends, and not before
+        wait_until(lambda: bool(_findings(trial, asked).redelivered), limit_s=2 * LEASE_S)
     time.sleep(0.5)
     findings = _findings(trial, asked)
     return Run(
