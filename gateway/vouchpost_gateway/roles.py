@@ -30,6 +30,7 @@ _BATCH = 16
 _ANSWERED_HERE = 64
 _MEASURE_S = 5.0
 _OPEN_FILES = 65_536
+_COLLECT_AFTER = 20_000
 
 
 async def serve_api(settings: Settings) -> None:
@@ -52,7 +53,7 @@ async def serve_api(settings: Settings) -> None:
             url_policy=UrlPolicy(allow_networks=settings.push_allow_networks),
             observe=gateway.metrics.http_request,
         )
-        gc.freeze()
+        _calm_collector()
         server = build_server(app, host=settings.api_host, port=settings.api_port, stopping=gateway.verdicts.release)
         await server.serve()
 
@@ -82,7 +83,7 @@ async def serve_worker(settings: Settings, role: str) -> None:
         pool = arq_pool(settings.ring_url.get_secret_value(), connections=_ARQ_CONNECTIONS)
         stack.push_async_callback(pool.aclose)
         workers = _workers(pool, settings, drains)
-        gc.freeze()
+        _calm_collector()
         await _run_workers(settings, workers, room)
 
 
@@ -197,6 +198,13 @@ async def _measure_lanes(gateway: Gateway) -> None:
                     items=sum(items for items, _ in lanes),
                     oldest_due_s=max((age for _, age in lanes), default=0) / 1000,
                 )
+
+
+def _calm_collector() -> None:
+    """What was made at start lives on and need not be looked through; what comes and goes is, but in larger lots."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 20, 50)
 
 
 def _raise_open_files() -> None:

@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     push_allow_networks: Networks = Field(
         (), description="comma-separated CIDR networks that may be pushed to although they are not public"
     )
-    push_in_flight: int = Field(16, ge=1, le=1000, description="attempts at a time per subscription: 1 to 1000")
+    push_in_flight: int = Field(64, ge=1, le=1000, description="attempts at a time per subscription: 1 to 1000")
     tenant_in_flight: Count = Field(1000, description="attempts at a time per tenant: 1 or more")
     max_matches: int = Field(100, ge=1, le=500, description="subscriptions that one event may match: 1 to 500")
     delivery_max_age_s: Seconds = Field(76 * HOUR_S, description="age at which a delivery becomes a dead letter: s")
@@ -126,7 +126,7 @@ class Settings(BaseSettings):
     )
     rotation_overlap_s: int = Field(DAY_S, ge=0, le=30 * DAY_S, description="how long a retiring secret signs: s")
 
-    verify_in_flight: Count = Field(64, description="verifications at a time per lane: 1 or more")
+    verify_in_flight: Count = Field(128, description="verifications at a time per lane: 1 or more")
     verify_slots: Count = Field(50, description="lanes that a verify worker drains at a time: 1 or more")
     deliver_slots: Count = Field(1000, description="lanes that a deliver worker drains at a time: 1 or more")
     slow_slots: Count = Field(256, description="slow lanes that a deliver worker probes at a time: 1 or more")

@@ -147,9 +147,11 @@ class VerificationRecords:
         seal = await self.tenants.seal(world)
         stem, lane = verification.stem, verifications(world)
         lanes = [deliveries(world, number) for number in made.targets]
-        cache = await self._cache_entry(
-            world, normalised or verification.address, verification.depth, made.verdict.policy_version
-        )
+        cache = keys.verdict_cache(world, "-")  # a check of syntax costs less than a look into the cache
+        if verification.depth is not Depth.SYNTAX:
+            cache = await self._cache_entry(
+                world, normalised or verification.address, verification.depth, made.verdict.policy_version
+            )
         names = [*keys.lane(lane), keys.record(world, stem), keys.dead_verifications(world), cache]
         for target in lanes:
             names += keys.lane(target)

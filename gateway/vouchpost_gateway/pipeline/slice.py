@@ -146,7 +146,7 @@ class Slice:
         if self._must_leave():
             return NextStep.END
         idle_since = self._clock()
-        await asyncio.sleep(self._means.pace.turn_gap_s if turn.claims else 0)
+        await asyncio.sleep(self._means.pace.turn_gap_s if turn.claims or self._running else 0)
         if not self._ended and not self._woken.is_set():
             await self._wait(turn)
         if self._must_leave():

@@ -56,7 +56,7 @@ class Pace:
     slice_s: float = 3.0
     linger_s: float = 1.0
     heartbeat_s: float = 1.0
-    turn_gap_s: float = 0.002
+    turn_gap_s: float = 0.006
     slow_after_s: float | None = None
     batch: int = 16
     patience_s: float = 60.0

@@ -37,7 +37,7 @@ redis.call('HSET', lane[COUNTERS], 'sequence', sequence)
 redis.call('HSETNX', lane[META], 'live', 1)
 redis.call('SET', record, ARGV[5] .. sequence .. ARGV[6])
 if entry then redis.call('SET', entry, stem .. sequence .. digest, 'PX', ARGV[8]) end
-redis.call('ZADD', hours, hour, hour)
+if redis.call('EXISTS', hour_index) == 0 then redis.call('ZADD', hours, hour, hour) end
 redis.call('ZADD', hour_index, 0, stem)
 redis.call('ZADD', queue, string.format('%.0f', now), stem)
 local ring = wake(lane, now, tonumber(ARGV[11]), ARGV[12])
