@@ -55,5 +55,10 @@ def test_a_redis_that_is_away_is_a_503_within_3_s_and_loses_nothing(
     assert int(answer.headers["retry-after"]) >= 1
     assert eventually(machine.is_ready, limit_s=30)
     consumer.status = None
-    assert eventually(consumer.applied, limit_s=40)
-    assert [event["data"]["verification_id"] for event in consumer.applied()] == [promised]
+    # What was answered 503 may have been done all the same: a hung Redis reads on from its socket when it wakes.
+    assert eventually(lambda: promised in _applied(consumer), limit_s=40)
+    assert _applied(consumer).count(promised) == 1
+
+
+def _applied(consumer: Consumer) -> list[str]:
+    return [event["data"]["verification_id"] for event in consumer.applied()]
