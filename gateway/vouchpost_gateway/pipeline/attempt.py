@@ -9,7 +9,7 @@ from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.event import Event, with_address
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, time_ms
 from vouchpost_gateway.domain.lane import Claim, Lane, LaneLimits, LaneNews, Settlement, SettlementKind, Turn
-from vouchpost_gateway.domain.outcome import Answer, Failure, judge
+from vouchpost_gateway.domain.outcome import Answer, Failure, Judgement, judge
 from vouchpost_gateway.domain.retry import next_attempt_ms, parse_retry_after, should_disable, slow_down_s
 from vouchpost_gateway.domain.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, signature_header
 from vouchpost_gateway.domain.subscription import DisabledReason, Subscription
@@ -183,55 +183,63 @@ def settle(
 ) -> Settled:
     """What an answer means for the delivery and for its lane. Values in, values out."""
     judgement = judge(answer)
-    retry_after_s = parse_retry_after(answer.retry_after, now_s=now_ms / 1000)
-    attempt = Attempt(
-        number=progress.attempt_count + 1,
-        at_ms=turn.now_ms,
-        duration_ms=round(answer.duration_s * 1000),
-        outcome=judgement.outcome,
-        status_code=answer.status_code,
-        error=answer.failure.value if answer.failure else None,
-        excerpt=answer.excerpt,
-    )
-    since_ms = progress.since_ms if progress.since_ms is not None else turn.now_ms
-    after = DeliveryProgress(
-        attempt_count=attempt.number,
-        attempts=(*progress.attempts, attempt)[-_KEPT_ATTEMPTS:],
-        since_ms=since_ms,
-        attempts_before=progress.attempts_before,
-    )
+    after = _with_attempt(progress, answer, judgement.outcome, turn)
     if judgement.outcome is Outcome.DELIVERED:
-        ended = _ended(after, DeliveryState.DELIVERED, now_ms)
-        news = LaneNews(delivered=1, slow=answer.duration_s > SLOW_AFTER_S)
-        return Settled(
-            Settlement(SettlementKind.DONE, claim.item, claim.token, progress=ended), news, Outcome.DELIVERED
+        done = Settlement(
+            SettlementKind.DONE, claim.item, claim.token, progress=_ended(after, DeliveryState.DELIVERED, now_ms)
         )
-
-    # What went wrong on our own side says nothing about the subscriber.
-    failed = 0 if answer.failure is Failure.INTERNAL else 1
-    news = LaneNews(failed=failed, slow=_is_slow(answer))
-    if judgement.slow_down:
-        slowdowns = turn.slowdowns + 1
-        rest_s = slow_down_s(consecutive=slowdowns, retry_after_s=retry_after_s, random=random)
-        news = LaneNews(failed=failed, slow=_is_slow(answer), throttle_ms=round(rest_s * 1000), slowdowns=slowdowns)
+        return Settled(done, LaneNews(delivered=1, slow=answer.duration_s > SLOW_AFTER_S), Outcome.DELIVERED)
+    retry_after_s = parse_retry_after(answer.retry_after, now_s=now_ms / 1000)
+    news = _news_of_failure(answer, judgement, turn, retry_after_s=retry_after_s, random=random)
     due_ms = None
     if judgement.outcome is Outcome.RETRYABLE:
         due_ms = next_attempt_ms(
             schedule=subscription.schedule_s or rules.schedule_s,
-            attempts_made=attempt.number - progress.attempts_before,
+            attempts_made=after.attempt_count - after.attempts_before,
             retry_after_s=retry_after_s,
             random=random,
-            created_ms=since_ms,
+            created_ms=after.since_ms if after.since_ms is not None else turn.now_ms,
             now_ms=now_ms,
             max_age_s=rules.max_age_s,
         )
     if due_ms is None:
-        ended = _ended(after, DeliveryState.DEAD, now_ms)
-        return Settled(
-            Settlement(SettlementKind.DEAD, claim.item, claim.token, progress=ended), news, judgement.outcome
+        dead = Settlement(
+            SettlementKind.DEAD, claim.item, claim.token, progress=_ended(after, DeliveryState.DEAD, now_ms)
         )
+        return Settled(dead, news, judgement.outcome)
     later = Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=due_ms - now_ms, progress=after)
     return Settled(later, news, judgement.outcome)
+
+
+def _with_attempt(progress: DeliveryProgress, answer: Answer, outcome: Outcome, turn: Turn) -> DeliveryProgress:
+    """The progress with this attempt behind the others; the schedule began with the first one."""
+    attempt = Attempt(
+        number=progress.attempt_count + 1,
+        at_ms=turn.now_ms,
+        duration_ms=round(answer.duration_s * 1000),
+        outcome=outcome,
+        status_code=answer.status_code,
+        error=answer.failure.value if answer.failure else None,
+        excerpt=answer.excerpt,
+    )
+    return DeliveryProgress(
+        attempt_count=attempt.number,
+        attempts=(*progress.attempts, attempt)[-_KEPT_ATTEMPTS:],
+        since_ms=progress.since_ms if progress.since_ms is not None else turn.now_ms,
+        attempts_before=progress.attempts_before,
+    )
+
+
+def _news_of_failure(
+    answer: Answer, judgement: Judgement, turn: Turn, *, retry_after_s: float | None, random: float
+) -> LaneNews:
+    """What a failed attempt says about the lane; our own side's failures say nothing about the subscriber."""
+    failed = 0 if answer.failure is Failure.INTERNAL else 1
+    if not judgement.slow_down:
+        return LaneNews(failed=failed, slow=_is_slow(answer))
+    slowdowns = turn.slowdowns + 1
+    rest_s = slow_down_s(consecutive=slowdowns, retry_after_s=retry_after_s, random=random)
+    return LaneNews(failed=failed, slow=_is_slow(answer), throttle_ms=round(rest_s * 1000), slowdowns=slowdowns)
 
 
 def _is_slow(answer: Answer) -> bool | None:

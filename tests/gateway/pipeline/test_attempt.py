@@ -173,6 +173,11 @@ def test_a_slow_answer_moves_the_lane_to_the_slow_class(answer: Answer, slow: bo
     assert _settled(answer).news.slow is slow
 
 
+@pytest.mark.parametrize("failure", Failure)
+def test_only_our_own_faults_count_against_no_subscriber(failure: Failure) -> None:
+    assert _settled(Answer(0.1, failure=failure)).news.failed == (0 if failure is Failure.INTERNAL else 1)
+
+
 def test_the_schedule_is_followed_with_jitter_to_its_end() -> None:
     delays: list[int] = []
     progress = DeliveryProgress()
