@@ -21,6 +21,7 @@ from vouchpost.gate import Gate
 from vouchpost.integrations.flask import verified_email
 from vouchpost.stores.sqlite_outbox import SqliteOutbox
 from vouchpost.testing import EventFactory
+from vouchpost_gateway.embedded.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "consumers" / "README.md").read_text()
@@ -47,12 +48,6 @@ def run(command: str, folder: Path, environment: dict[str, str]) -> str:
         ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     return done.stdout.strip() or done.stderr
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def wait_for(port: int) -> None:

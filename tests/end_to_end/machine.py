@@ -11,9 +11,10 @@ import httpx
 
 from tests.end_to_end.account import Account
 from tests.redis_servers import running
-from tests.rig.processes import Child, answers, free_port
+from tests.rig.processes import Child, answers
 from tests.rig.product import Product
 from vouchpost_gateway.domain.world import Mode, Scope
+from vouchpost_gateway.embedded.ports import free_port
 from vouchpost_gateway.embedded.redis_server import EmbeddedRedis
 from vouchpost_gateway.settings import load_settings
 from vouchpost_gateway.wiring import now_ms, opened

@@ -15,7 +15,7 @@ import pytest
 
 from tests.end_to_end.account import Account
 from tests.end_to_end.consumer import eventually
-from tests.rig.processes import free_port
+from vouchpost_gateway.embedded.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "consumers" / "README.md").read_text()

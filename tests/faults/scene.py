@@ -18,9 +18,10 @@ from tests.faults.keeper import Keeper
 from tests.faults.oracle import Whereabouts
 from tests.faults.proxy import FaultProxy
 from tests.rig.dns import SlowDns
-from tests.rig.processes import Child, NotReadyError, answers, free_port
+from tests.rig.processes import Child, NotReadyError, answers
 from tests.rig.product import Product, Tenant
 from tests.rig.redis import connect, pings, port_of, redis_child
+from vouchpost_gateway.embedded.ports import free_port
 
 # Shorter limits make shorter leases (7 s here), and those shorter runs; their order is that of the defaults.
 _SETTINGS = {

@@ -15,9 +15,10 @@ import httpx
 
 from tests.load.joined import Received
 from tests.load.plan import Generated, Plan, Sent, Stream
-from tests.rig.processes import ROOT, Child, NotReadyError, answers, free_port
+from tests.rig.processes import ROOT, Child, NotReadyError, answers
 from tests.rig.product import Product, Tenant
 from tests.rig.redis import connect, pings, port_of, redis_child
+from vouchpost_gateway.embedded.ports import free_port
 
 # Limits that protect an operator would end a ceiling test early; nothing that costs time is turned off.
 _SETTINGS = {"BACKLOG_MAX_ITEMS": "10000000", "BACKLOG_MAX_AGE_S": "36000"}

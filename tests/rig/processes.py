@@ -20,13 +20,6 @@ class NotReadyError(RuntimeError):
     """A process ended, or did not become ready in time; the message ends with the tail of its log."""
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @dataclass
 class Child:
     """One named process and how to start it, so that it can be killed and started again as it was."""

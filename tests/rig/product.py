@@ -11,7 +11,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.rig.processes import Child, NotReadyError, free_port
+from tests.rig.processes import Child, NotReadyError
+from vouchpost_gateway.embedded.ports import free_port
 
 _COMMAND = (sys.executable, "-m", "vouchpost")
 _KEY = re.compile(r"vp_(?:live|test)_\w{14}_[A-Za-z0-9_-]{43}")

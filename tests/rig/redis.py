@@ -4,7 +4,8 @@ from pathlib import Path
 
 import redis
 
-from tests.rig.processes import Child, free_port
+from tests.rig.processes import Child
+from vouchpost_gateway.embedded.ports import free_port
 from vouchpost_gateway.embedded.server_binary import find_server
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from vouchpost_gateway.domain.errors import Misconfigured
 from vouchpost_gateway.embedded.home import Home
-from vouchpost_gateway.embedded.redis_server import RedisPlan, free_port, new_password, prepare
+from vouchpost_gateway.embedded.ports import free_port
+from vouchpost_gateway.embedded.redis_server import RedisPlan, new_password, prepare
 from vouchpost_gateway.embedded.server_binary import find_server
 from vouchpost_gateway.embedded.supervisor import Child, Probe
 from vouchpost_gateway.setting_types import HostPort
@@ -176,7 +177,7 @@ def _bindable(setting: str, host: str, port: int) -> int:
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind((host, port or free_port()))
         except OSError as error:
             raise Misconfigured(
                 f"{variable(setting)}: cannot listen on {HostPort(host, port)}: {error.strerror}"

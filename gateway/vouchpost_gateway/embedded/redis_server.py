@@ -8,7 +8,6 @@ import contextlib
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -20,10 +19,10 @@ import redis
 
 from vouchpost_gateway.domain.errors import Misconfigured
 from vouchpost_gateway.embedded.data_directory import DataDirectory, write_private
+from vouchpost_gateway.embedded.ports import HOST, free_port
 from vouchpost_gateway.embedded.server_binary import ServerBinary, find_server
 from vouchpost_gateway.embedded.tether import tethered
 
-HOST = "127.0.0.1"
 DEFAULT_MAXMEMORY_BYTES = 512 * 1024 * 1024
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 10.0
@@ -224,13 +223,6 @@ class EmbeddedRedis:
             if time.monotonic() > deadline:
                 raise RedisDidNotStartError(f"{self.plan.binary.path} did not serve within {limit_s:g} s")
             time.sleep(_POLL_S)
-
-
-def free_port() -> int:
-    """A port of the loopback address that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def new_password() -> str:

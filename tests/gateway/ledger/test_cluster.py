@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.ids import DeliveryRef
 from vouchpost_gateway.domain.lane import Claim, LaneLimits, Settlement, SettlementKind
 from vouchpost_gateway.domain.world import Mode
-from vouchpost_gateway.embedded.redis_server import free_port
+from vouchpost_gateway.embedded.ports import free_port
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.store import slot_of
 from vouchpost_gateway.settings import load_settings
@@ -36,8 +36,9 @@ class Node:
     """One server of the cluster, which can be ended and started again on its data."""
 
     home: Path
-    port: int
     binary: Path
+    port: int = field(default_factory=free_port)
+    bus: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -48,7 +49,7 @@ class Node:
             "dir": self.home,
             "cluster-enabled": "yes",
             "cluster-node-timeout": 2000,
-            "cluster-port": self.port + 1 if self.port > 55_000 else self.port + 10_000,
+            "cluster-port": self.bus,
             "cluster-require-full-coverage": "no",
             "appendonly": "yes",
             "appendfsync": "no",
@@ -92,13 +93,9 @@ class Cluster:
         for node, first, after in zip(self.nodes, bounds[:-1], bounds[1:], strict=True):
             node.client.execute_command("CLUSTER ADDSLOTSRANGE", first, after - 1)
         for node in self.nodes[1:]:
-            node.client.execute_command("CLUSTER MEET", "127.0.0.1", self.nodes[0].port, self._bus(self.nodes[0]))
+            node.client.execute_command("CLUSTER MEET", "127.0.0.1", self.nodes[0].port, self.nodes[0].bus)
         for node in self.nodes:
             _until(lambda node=node: self._knows_all(node))
-
-    @staticmethod
-    def _bus(node: Node) -> int:
-        return node.port + 1 if node.port > 55_000 else node.port + 10_000
 
     def _knows_all(self, node: Node) -> bool:
         info = node.client.execute_command("CLUSTER INFO")
@@ -147,7 +144,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     if label is None:
         pytest.skip("no server here whose slots move by hand")
     home = tmp_path_factory.mktemp("cluster")
-    nodes = [Node(home / str(number), free_port(), servers()[label].path) for number in range(3)]
+    nodes = [Node(home / str(number), servers()[label].path) for number in range(3)]
     try:
         for node in nodes:
             node.start()

@@ -13,7 +13,8 @@ from tests.load.percentiles import quantile
 from tests.load.plan import Stream
 from tests.load.report import Result
 from tests.load.stage import Farm, receiver_child, run_generator, verification
-from tests.rig.processes import Child, answers, free_port
+from tests.rig.processes import Child, answers
+from vouchpost_gateway.embedded.ports import free_port
 
 _RATE = 200
 _FROZEN_S = 2.05  # a little more than the 2 s that must show, which no request spends whole

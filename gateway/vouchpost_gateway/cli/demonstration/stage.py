@@ -8,7 +8,7 @@ from pathlib import Path
 
 from vouchpost_gateway.cli.machine import LOOPBACK, Machine, listens, plan_machine
 from vouchpost_gateway.embedded.home import Home
-from vouchpost_gateway.embedded.redis_server import free_port
+from vouchpost_gateway.embedded.ports import free_port
 from vouchpost_gateway.embedded.supervisor import Child
 from vouchpost_gateway.setting_types import HostPort
 from vouchpost_gateway.settings import PREFIX, load_settings, variable
