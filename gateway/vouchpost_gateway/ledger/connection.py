@@ -95,10 +95,14 @@ class Connection:
             link = await self._open()
         return await link.send(command)
 
-    async def call_asking(self, *command: Argument) -> Reply:
-        """One command to a node that is about to own its slot; nothing comes between `ASKING` and the command."""
+    async def call_both(self, first: tuple[Argument, ...], second: tuple[Argument, ...]) -> tuple[Reply, Reply]:
+        """Two commands, the second right behind the first: not even a new connection comes between them."""
         link = await self._open()
-        _, reply = await asyncio.gather(link.send(("ASKING",)), link.send(command))
+        return await asyncio.gather(link.send(first), link.send(second))
+
+    async def call_asking(self, *command: Argument) -> Reply:
+        """One command to a node that is about to own its slot."""
+        _, reply = await self.call_both(("ASKING",), command)
         return reply
 
     async def _open(self) -> "Link":

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.ledger.connection import Address, Argument, Connection, LedgerRefused, Reply
-from vouchpost_gateway.ledger.scripts import Script
+from vouchpost_gateway.ledger.scripts import Script, load
 
+_WITNESS = load("witness")
 _SLOTS = 16384
 _MAX_REDIRECTS = 8
 _MOVE_PATIENCE_S = 2.0
@@ -29,6 +30,7 @@ class Store:
         self._seed = self._connection_to(self._address)
         self._nodes: dict[tuple[str, int], Connection] = {}
         self._owner_of_slot: list[Connection] | None = None
+        self._waiting: dict[Connection, Connection] = {}
 
     def _connection_to(self, address: Address) -> Connection:
         return Connection(address, reply_limit_s=self._limits[0], connect_limit_s=self._limits[1])
@@ -59,13 +61,27 @@ class Store:
         """Runs one plain command on the server that holds `key`."""
         return await self._send(key, (name, key, *arguments))
 
-    async def replicated(self, key: str, replicas: int) -> None:
-        """Returns once so many replicas have what was written on this connection; LedgerUnavailable otherwise.
+    async def replicated(self, key: str, witness: str, replicas: int) -> None:
+        """Returns once so many replicas have what is stored at `key`; LedgerUnavailable otherwise.
 
-        It tells, it does not undo: the write stands, and the caller's repeat will find it.
+        `WAIT` waits for the last write of its own connection, so one is made right before it, into the hash `witness`:
+        what is at `key` may have been written by another process. The connection is one of its own, because `WAIT`
+        holds up whatever comes behind it. It tells, it does not undo: the caller's repeat will find the write.
         """
-        if int(await self._send(key, ("WAIT", replicas, _REPLICATION_LIMIT_MS))) < replicas:
+        owner = self._seed if self._owner_of_slot is None else self._owner(slot_of(key))
+        writing = ("EVAL", _WITNESS.text, 2, key, witness)
+        is_here, reached = await self._beside(owner).call_both(writing, ("WAIT", replicas, _REPLICATION_LIMIT_MS))
+        if not is_here or int(reached) < replicas:
             raise LedgerUnavailable(f"the write has not reached {replicas} replicas in time")
+
+    def _beside(self, connection: Connection) -> Connection:
+        """A second connection to the same server, for commands that take their time."""
+        if connection not in self._waiting:
+            longer_s = self._limits[0] + _REPLICATION_LIMIT_MS / 1000
+            self._waiting[connection] = Connection(
+                connection.address, reply_limit_s=longer_s, connect_limit_s=self._limits[1]
+            )
+        return self._waiting[connection]
 
     async def ask(self, *command: Argument) -> Reply:
         """Runs a command that is about the server, not about a key, on the server that the URL names."""
@@ -139,7 +155,7 @@ class Store:
         raise last
 
     async def aclose(self) -> None:
-        for connection in [self._seed, *self._nodes.values()]:
+        for connection in [self._seed, *self._nodes.values(), *self._waiting.values()]:
             await connection.aclose()
 
 

@@ -94,8 +94,9 @@ class VerificationRecords:
             raise IdempotencyConflict(IdempotencyConflict.__doc__)
         if answer in {b"full", b"old"}:
             raise Backlogged(Backlogged.__doc__ or "", retry_after_s=_BACKLOG_RETRY_S)
-        if self.replicas:
-            await self.store.replicated(keys.record(world, stem), self.replicas)
+        if self.replicas:  # the entry stands for its record, and outlives one that is erased
+            proof = names[-1] if idempotency_key is not None else keys.record(world, stem)
+            await self.store.replicated(proof, keys.counters(world), self.replicas)
         accepted = Accepted(kept_stem.decode(), int(sequence), repeated=kept_stem.decode() != stem)
         return accepted, one_ring(lane, ring, b"0")
 

@@ -73,7 +73,15 @@ T = TypeVar("T")
 class Bench:
     """The ledger of one test. Everything runs on one event loop, step by step."""
 
-    def __init__(self, url: str, *, backlog: Backlog | None = None, bells: BellLimits = LONG, raw: Any = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        backlog: Backlog | None = None,
+        bells: BellLimits = LONG,
+        raw: Any = None,
+        world: World | None = None,
+    ) -> None:
         self.url = url
         self.runner = asyncio.Runner()
         self.raw: Any = raw or redis.Redis.from_url(url)  # its types cannot tell the plain client from the async one
@@ -83,7 +91,7 @@ class Bench:
         self.subscriptions = SubscriptionRecords(self.store, self.tenants, bells)
         self.deliveries = DeliveryRecords(self.store, bells)
         self.lanes = Lanes(self.store, bells)
-        self.world = self.new_world("acme")
+        self.world = world or self.new_world("acme")
         self._serial = count(1)
 
     def __enter__(self) -> Self:

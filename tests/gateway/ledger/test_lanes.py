@@ -307,23 +307,24 @@ def test_a_window_grows_with_success_and_shrinks_with_failure(bench: Bench) -> N
 def test_nothing_is_claimed_before_it_is_due(bench: Bench) -> None:
     _, lane = _filled(bench, 1)
     claim = bench.claim(lane)
-    bench.turn(lane, _later(claim, delay_ms=40))
+    bench.turn(lane, _later(claim, delay_ms=600))
     assert bench.turn(lane, want=1).claims == ()
 
-    time.sleep(0.05)
+    time.sleep(0.65)
 
     assert bench.claim(lane).item == claim.item
 
 
 def test_a_throttled_lane_rests_and_its_items_use_up_no_attempt(bench: Bench) -> None:
     _, lane = _filled(bench, 2)
-    turn = bench.turn(lane, want=2, news=LaneNews(failed=1, throttle_ms=40, slowdowns=1))
+    turn = bench.turn(lane, want=2, news=LaneNews(failed=1, throttle_ms=600, slowdowns=1))
     assert turn.claims == ()
     assert turn.slowdowns == 1
     assert turn.next_due_ms is not None
-    assert turn.next_due_ms - turn.now_ms == 40
+    assert turn.next_due_ms - turn.now_ms == 600
+    assert bench.turn(lane, want=2).claims == (), "nor in the next turn"
 
-    time.sleep(0.05)
+    time.sleep(0.65)
 
     claim = bench.claim(lane)
     assert claim.claims == 1
