@@ -79,6 +79,10 @@ class Reporter:
             duration_ms=round(answer.duration_s * 1000),
         )
 
+    def expired(self, world: World, ref: DeliveryRef) -> None:
+        self._metrics.dead_letter(LaneKind.DELIVERIES)
+        self._log.warning("delivery.expired", world=world.name, id=ref.id, event_id=ref.event.id)
+
     def disabled(self, world: World, subscription: Subscription) -> None:
         reason = subscription.disabled_reason.value if subscription.disabled_reason else None
         self._log.warning("subscription.disabled", world=world.name, id=subscription.id, reason=reason)

@@ -3,11 +3,14 @@
 import asyncio
 import random
 import secrets
+import signal
 import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+
+import structlog
 
 from vouchpost_gateway.api.services import Services
 from vouchpost_gateway.checks.smtp import Manners
@@ -195,15 +198,28 @@ def _assemble(settings: Settings, store: Store, bells: Bells, metrics: Metrics, 
 
 
 async def owned(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
-    """A task that ends with the stack."""
+    """A task that ends with the stack. Should it fail before, the process ends too, in good order.
+
+    One that lost its watch, its sweeper or its janitor would look alive and keep no promise; its supervisor starts
+    another.
+    """
     task = asyncio.ensure_future(work)
+    task.add_done_callback(_must_not_fail)
 
     async def end() -> None:
         task.cancel()
-        with suppress(asyncio.CancelledError):
+        with suppress(asyncio.CancelledError, Exception):
             await task
 
     stack.push_async_callback(end)
+
+
+def _must_not_fail(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        structlog.get_logger().critical(
+            "task.failed", task=getattr(task.get_coro(), "__qualname__", ""), exc_info=error
+        )
+        signal.raise_signal(signal.SIGTERM)
 
 
 class Checks:

@@ -1,12 +1,14 @@
 import asyncio
 import base64
+import signal
+from contextlib import AsyncExitStack
 
 import pytest
 import redis
 
 from vouchpost_gateway.domain.errors import Misconfigured
 from vouchpost_gateway.settings import load_settings
-from vouchpost_gateway.wiring import now_ms, opened
+from vouchpost_gateway.wiring import now_ms, opened, owned
 
 
 async def start(url: str, *master_keys: bytes, tenant: str | None = None) -> None:
@@ -31,3 +33,35 @@ def test_no_process_starts_with_master_keys_that_open_nothing_in_the_ledger(url:
 
 def test_a_process_starts_when_any_of_its_master_keys_opens_the_ledger(url: str) -> None:
     asyncio.run(start(url, b"b" * 32, b"a" * 32))
+
+
+def test_a_process_that_lost_one_of_its_tasks_ends_in_good_order() -> None:
+    """Without its sweeper, or its watch, it would look alive and keep no promise; started again, it has them."""
+
+    async def main() -> bool:
+        told = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+        async with AsyncExitStack() as stack:
+            await owned(stack, _fails())
+            async with asyncio.timeout(2):
+                await told.wait()
+        return told.is_set()
+
+    assert asyncio.run(main())
+
+
+def test_a_task_that_is_ended_with_its_owner_ends_nothing_else() -> None:
+    async def main() -> bool:
+        told = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
+        async with AsyncExitStack() as stack:
+            await owned(stack, asyncio.sleep(60))
+        await asyncio.sleep(0.05)
+        return told.is_set()
+
+    assert not asyncio.run(main())
+
+
+async def _fails() -> None:
+    await asyncio.sleep(0)
+    raise RuntimeError("unforeseen")

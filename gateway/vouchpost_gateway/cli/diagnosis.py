@@ -8,10 +8,9 @@ from types import MappingProxyType
 from vouchpost_gateway.checks.lists import DomainLists
 from vouchpost_gateway.checks.policy import Policy
 from vouchpost_gateway.domain.verification import Finding
-from vouchpost_gateway.ledger.fitness import Problem
+from vouchpost_gateway.ledger.fitness import CLOCK_BROKEN_S, Problem
 
 _OFFSET_NOTABLE_S = 2.0
-_OFFSET_BROKEN_S = 60.0
 _OPEN_FILES = 4096
 _DISK_NOTABLE = 0.15
 _DISK_BROKEN = 0.03
@@ -56,7 +55,7 @@ def redis_lines(problems: Sequence[Problem], *, accept_loss: bool) -> list[Line]
 def clock_line(offset_s: float) -> Line:
     """Signatures carry the ledger's time; receivers refuse what is minutes off."""
     text = f"the ledger's clock is {abs(offset_s):.3f} s {'ahead of' if offset_s > 0 else 'behind'} this machine's"
-    if abs(offset_s) >= _OFFSET_BROKEN_S:
+    if abs(offset_s) >= CLOCK_BROKEN_S:
         return Line(Level.BROKEN, "clock", f"{text}: receivers will refuse signatures; set the clocks by NTP")
     if abs(offset_s) >= _OFFSET_NOTABLE_S:
         return Line(Level.NOTABLE, "clock", f"{text}: set the clocks by NTP")

@@ -1,8 +1,9 @@
 """Bells: the arq jobs that ask a worker to drain a lane. A lost bell costs a moment, never an item.
 
 A ring is written as arq itself would write it, without arq's look whether the job exists: the job's id is
-`lane:generation`, and each generation is rung once. The write is followed by a PUBLISH, so that an idle worker looks
-at its queue at once instead of at its next poll.
+`lane:generation`, and each generation is rung once. It takes the place of the ring before it, which nobody needs any
+more: while workers are away a lane is rung again and again, and its jobs must not fill the Redis that they lie in.
+The write is followed by a PUBLISH, so that an idle worker looks at its queue at once instead of at its next poll.
 """
 
 import asyncio
@@ -40,10 +41,14 @@ class Queue(StrEnum):
 
 
 def queue_of(ring: Ring) -> Queue:
-    kind = Lane.parse(ring.lane_id).kind
-    if kind is not LaneKind.DELIVERIES:
-        return Queue.VERIFY
-    return Queue.SLOW if ring.slow else Queue.DELIVER
+    """The queue that the ring goes to: the last of those it may go to when its lane is slow, else the first."""
+    return _queues(ring)[-1 if ring.slow else 0]
+
+
+def _queues(ring: Ring) -> tuple[Queue, ...]:
+    """All queues in which bells of this lane are rung, whatever its class at the moment."""
+    is_delivery = Lane.parse(ring.lane_id).kind is LaneKind.DELIVERIES
+    return (Queue.DELIVER, Queue.SLOW) if is_delivery else (Queue.VERIFY,)
 
 
 def dumps(value: Any) -> bytes:
@@ -96,7 +101,10 @@ class Bells:
         now_ms = int(time.time() * 1000)
         job = serialize_job(JOB, (ring.lane_id, ring.generation), {}, None, now_ms, serializer=dumps)
         assert job is not None
+        before = f"{ring.lane_id}:{ring.generation - 1}"
         await asyncio.gather(
+            self._store.call("DEL", job_key_prefix + before),
+            *(self._store.call("ZREM", queue.value, before) for queue in _queues(ring)),
             self._store.call("PSETEX", job_key_prefix + job_id, _EXPIRES_MS, job),
             self._store.call("ZADD", queue_of(ring).value, now_ms, job_id),
         )

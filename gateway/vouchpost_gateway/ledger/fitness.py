@@ -16,6 +16,9 @@ _REWRITE_ROOM = 1.5
 _NEARLY_FULL = 0.8
 _GIB = 1024**3
 
+CLOCK_BROKEN_S = 60.0
+"""How far a machine's clock may be off the ledger's: ids and retention go by the one, due times by the other."""
+
 Text = bytes | str
 
 
@@ -60,6 +63,14 @@ def problems(
         *_memory(info),
     ]
     return tuple(sorted(found, key=lambda problem: not problem.breaks))
+
+
+def clock_problem(offset_s: float) -> Problem | None:
+    """`offset_s` is the ledger's clock less that of this machine."""
+    if abs(offset_s) < CLOCK_BROKEN_S:
+        return None
+    way = "behind" if offset_s > 0 else "ahead of"
+    return Problem("clock", f"this machine's clock is {abs(offset_s):.0f} s {way} the ledger's: set the clocks by NTP")
 
 
 def broken(found: Sequence[Problem]) -> tuple[Problem, ...]:

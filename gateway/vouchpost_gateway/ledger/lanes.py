@@ -30,6 +30,9 @@ _SWEEP = load("sweep")
 _ENLIST = load("enlist")
 _CLAIM_FIELDS = 5
 _OVERVIEW = 200
+_LOOKED_AT = 10_000
+"""How many lanes that are due one sweep looks at: some ten milliseconds of the server's time."""
+
 _NO_NEWS = LaneNews()
 _RING_FIELDS = 3
 
@@ -89,9 +92,8 @@ class Lanes:
 
     async def sweep(self, partition: int, *, limit: int = 200) -> list[Ring]:
         """The rings of the lanes of a partition that are due and silent."""
-        reply = await self.store.run(
-            _SWEEP, [keys.due_lanes(partition), keys.bells(partition)], [limit, self.bells.ring_ms]
-        )
+        names = [keys.due_lanes(partition), keys.bells(partition)]
+        reply = await self.store.run(_SWEEP, names, [limit, self.bells.ring_ms, _LOOKED_AT])
         return rings(reply)
 
     async def enlist(

@@ -92,11 +92,12 @@ class RetentionRecords:
             and ((ended := record.deliveries.get((revision, number))) is None or ended.state is DeliveryState.PENDING)
         ]
 
-    async def expire(self, world: World, stem: str, now_ms: int) -> None:
+    async def expire(self, world: World, stem: str, now_ms: int) -> list[DeliveryRef]:
         """Turns the record's waiting deliveries into dead letters; those in flight settle on their own."""
         record = await self.verifications.read(world, stem)
         if record is None:
-            return
+            return []
+        expired = []
         for revision, number in await self._open(world, record):
             ref = DeliveryRef(EventRef(stem, revision), number)
             progress = await self.deliveries.progress(world, ref)
@@ -104,7 +105,9 @@ class RetentionRecords:
             lane, item = deliveries(world, number), ref.event.item
             names = [*keys.lane(lane), keys.record(world, stem), keys.dead_deliveries(world)]
             section = pack_delivery(revision, number, ended)
-            await self.store.run(_EXPIRE, names, (lane.id, item, section, item + encode(number, 4)))
+            if await self.store.run(_EXPIRE, names, (lane.id, item, section, item + encode(number, 4))) == b"ok":
+                expired.append(ref)
+        return expired
 
     async def erase(self, world: World, stem: str) -> bool:
         return await self.verifications.erase(world, stem)

@@ -10,7 +10,15 @@ from vouchpost_gateway.domain.errors import LedgerUnavailable, Misconfigured
 from vouchpost_gateway.domain.readiness import Readiness
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.connection import LedgerRefused
-from vouchpost_gateway.ledger.fitness import CONFIG_NAMES, Problem, broken, parse_config, parse_info, problems
+from vouchpost_gateway.ledger.fitness import (
+    CONFIG_NAMES,
+    Problem,
+    broken,
+    clock_problem,
+    parse_config,
+    parse_info,
+    problems,
+)
 from vouchpost_gateway.ledger.record import FORMAT
 from vouchpost_gateway.ledger.store import Store
 
@@ -31,6 +39,7 @@ class Watch:
     ceiling: float = 0.8
     seen: Callable[[int, int], None] = lambda _used, _limit: None
     replaced: Callable[[], None] = lambda: None
+    clock: Callable[[], float] = time.time
     _generation: str | None = None
     _problems: tuple[str, ...] = ("the ledger was not looked at yet",)
     _seen_at: float = field(default=0.0)
@@ -99,11 +108,18 @@ class Watch:
         found = problems(info=info, config=self._config, needs_replica=self.needs_replica)
         words = [str(problem) for problem in broken(found)] if not self.accept_loss else []
         words += await self._replaced()
+        words += await self._clock_is_off()
         if not self.has_room():
             words.append(f"the ledger's memory is above {self.ceiling:.0%} of maxmemory")
         self._problems = tuple(words)
         self._seen_at = time.monotonic()
         return found
+
+    async def _clock_is_off(self) -> list[str]:
+        before = self.clock()
+        seconds, micros = await self.store.ask("TIME")
+        problem = clock_problem(int(seconds) + int(micros) / 1_000_000 - (before + self.clock()) / 2)
+        return [str(problem)] if problem else []
 
     async def _replaced(self) -> list[str]:
         """A ledger that came back empty, or is another one, is told of until the process is started anew."""

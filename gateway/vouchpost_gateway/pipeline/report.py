@@ -33,6 +33,9 @@ class Report(Protocol):
     ) -> None:
         """`age_ms` is the time since the 202; None for a delivery that was sent again by hand."""
 
+    def expired(self, world: World, ref: DeliveryRef) -> None:
+        """A delivery waited past all retention and became a dead letter without another attempt."""
+
     def disabled(self, world: World, subscription: Subscription) -> None: ...
 
     def rung(self, count: int, *, swept: bool) -> None: ...

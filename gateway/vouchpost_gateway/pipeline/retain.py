@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from vouchpost_gateway.domain.errors import LedgerUnavailable
+from vouchpost_gateway.domain.errors import LedgerUnavailable, VouchpostError
+from vouchpost_gateway.domain.ids import DeliveryRef
 from vouchpost_gateway.domain.retention import Kept, Retention, may_go
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.pipeline.report import Report
@@ -26,8 +27,8 @@ class RetainRecords(Protocol):
     async def kept(self, world: World, stem: str) -> Kept | None:
         """What a record still holds; None when it is gone already."""
 
-    async def expire(self, world: World, stem: str, now_ms: int) -> None:
-        """Makes dead letters of the deliveries of a record that are still waiting, out of their lanes."""
+    async def expire(self, world: World, stem: str, now_ms: int) -> Sequence[DeliveryRef]:
+        """Makes dead letters of the deliveries of a record that are still waiting, out of their lanes; which ones."""
 
     async def erase(self, world: World, stem: str) -> bool: ...
 
@@ -69,34 +70,49 @@ class Retain:
                 self.report.failed("retain", "all", error)
 
     async def once(self, now_ms: int) -> int:
-        """One round over all worlds; how many records were removed."""
+        """One round over all worlds; how many records were removed. What one of them cannot, holds up no other."""
         removed = 0
         for world in await self.records.worlds():
-            removed += await self._clean(world, now_ms)
-            await self.records.trim(
-                world,
-                delivered_before_ms=now_ms - self.rules.delivered_ms,
-                dead_before_ms=now_ms - self.rules.dead_letters_ms,
-                hours_before_ms=now_ms - self.rules.shortest_ms,
-            )
+            try:
+                removed += await self._clean(world, now_ms)
+                await self._trim(world, now_ms)
+            except VouchpostError as error:
+                self.report.failed("retain", world.name, error)
         return removed
+
+    async def _trim(self, world: World, now_ms: int) -> None:
+        await self.records.trim(
+            world,
+            delivered_before_ms=now_ms - self.rules.delivered_ms,
+            dead_before_ms=now_ms - self.rules.dead_letters_ms,
+            hours_before_ms=now_ms - self.rules.shortest_ms,
+        )
 
     async def _clean(self, world: World, now_ms: int) -> int:
         removed, after = 0, None
         while stems := await self.records.oldest(
             world, before_ms=now_ms - self.rules.shortest_ms, after=after, limit=_BATCH
         ):
-            removed += sum(await asyncio.gather(*(self._judge(world, stem, now_ms) for stem in stems)))
+            removed += sum(await asyncio.gather(*(self._judged(world, stem, now_ms) for stem in stems)))
             after = stems[-1]
             await asyncio.sleep(_PAUSE_S)
         return removed
+
+    async def _judged(self, world: World, stem: str, now_ms: int) -> int:
+        """A record that cannot be read, or opened, is left where it is, and the others go."""
+        try:
+            return await self._judge(world, stem, now_ms)
+        except VouchpostError as error:
+            self.report.failed("retain", f"{world.name}:{stem}", error)
+            return 0
 
     async def _judge(self, world: World, stem: str, now_ms: int) -> int:
         kept = await self.records.kept(world, stem)
         if kept is None or not may_go(kept, self.rules, now_ms=now_ms):
             return 0
         if kept.open_deliveries:
-            await self.records.expire(world, stem, now_ms)
+            for ref in await self.records.expire(world, stem, now_ms):
+                self.report.expired(world, ref)
             return 0
         await self.archive.keep(world, stem)
         return int(await self.records.erase(world, stem))

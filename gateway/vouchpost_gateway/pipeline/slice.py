@@ -56,12 +56,28 @@ class Slice:
 
     async def _turn(self, step: NextStep) -> Turn:
         """Settles what has ended and claims as much as there is room for."""
-        room = self._means.room
-        want = 0 if step is NextStep.END else max(0, min(self._means.pace.batch, room.free))
+        want = 0 if step is NextStep.END else self._share()
         limits = self._stretched()
         ended, self._ended = self._ended, []
         self._woken.clear()
-        turn = await self._patiently(
+        self._means.room.used += want  # ours until the answer says how much of it is needed
+        try:
+            turn = await self._turned(want, ended, limits, step)
+        finally:
+            self._means.room.used -= want
+        self._means.ring(turn.rings)
+        for claim in turn.claims:
+            self._start(claim, turn)
+        await self._means.work.heard(self._lane, turn)
+        return turn
+
+    def _share(self) -> int:
+        """How much this lane may claim: no more than it leaves, or lanes that hang would fill the room between them."""
+        share = self._means.room.free - len(self._running)
+        return max(0, min(self._means.pace.batch, (share + 1) // 2))
+
+    async def _turned(self, want: int, ended: list[Done], limits: LaneLimits, step: NextStep) -> Turn:
+        return await self._patiently(
             lambda: self._means.lanes.turn(
                 self._lane,
                 self._generation,
@@ -73,11 +89,6 @@ class Slice:
             ),
             worth_waiting=bool(ended),
         )
-        self._means.ring(turn.rings)
-        for claim in turn.claims:
-            self._start(claim, turn)
-        await self._means.work.heard(self._lane, turn)
-        return turn
 
     def _stretched(self) -> LaneLimits:
         """The limits, with room for as many more items as are waiting for a slow peer."""

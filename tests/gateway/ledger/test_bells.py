@@ -67,10 +67,46 @@ def test_a_real_arq_worker_runs_each_bell_once_and_leaves_nothing(bench: Bench) 
     lane = verifications(bench.world)
 
     async def main() -> list[tuple[Lane, int]]:
-        await _rung(bench.store, *(Ring(lane.id, generation, slow=False) for generation in (1, 2, 3)))
-        return await _worked(bench.url, Queue.VERIFY, lambda ran: len(ran) == 3)
+        await _rung(bench.store, Ring(lane.id, 3, slow=False), Ring(recoveries(bench.world).id, 7, slow=False))
+        return await _worked(bench.url, Queue.VERIFY, lambda ran: len(ran) == 2)
 
-    assert sorted(generation for _, generation in bench.run(main())) == [1, 2, 3]
+    assert sorted(generation for _, generation in bench.run(main())) == [3, 7]
+    assert bench.raw.zcard(Queue.VERIFY.value) == 0
+    assert [name for name in bench.raw.keys("arq:*") if b"health" not in name] == []
+
+
+def test_however_long_no_worker_comes_a_lane_has_one_job(bench: Bench) -> None:
+    """Sweepers ring a lane that nobody drains every few seconds; for days, and over changes of its class."""
+    lane = deliveries(bench.world, 1)
+
+    for generation in range(1, 60):
+        bench.run(_rung(bench.store, Ring(lane.id, generation, slow=generation % 3 == 0)))
+
+    assert bench.raw.zrange(Queue.DELIVER.value, 0, -1) == [f"{lane.id}:59".encode()]
+    assert bench.raw.zcard(Queue.SLOW.value) == 0
+    assert bench.raw.keys(job_key_prefix + "*") == [f"{job_key_prefix}{lane.id}:59".encode()]
+
+
+def test_a_job_whose_ring_was_replaced_while_it_ran_leaves_nothing(bench: Bench) -> None:
+    """A slice that hands its lane on rings for the next one before its own job has ended."""
+    lane = verifications(bench.world)
+    ran: list[int] = []
+
+    async def main() -> None:
+        async def drain(_lane: Lane, generation: int) -> None:
+            ran.append(generation)
+            if generation == 1:
+                await _rung(bench.store, Ring(lane.id, 2, slow=False))
+
+        pool = arq_pool(bench.url, connections=4)
+        worker = make_worker(pool, Queue.VERIFY, drain, slots=4, job_timeout_s=5)
+        await _rung(bench.store, Ring(lane.id, 1, slow=False))
+        await _until(worker, lambda: len(ran) == 2)
+        await pool.aclose(close_connection_pool=True)
+
+    bench.run(main())
+
+    assert ran == [1, 2]
     assert bench.raw.zcard(Queue.VERIFY.value) == 0
     assert [name for name in bench.raw.keys("arq:*") if b"health" not in name] == []
 

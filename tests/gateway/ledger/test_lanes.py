@@ -16,6 +16,7 @@ from vouchpost_gateway.domain.lane import (
     NextStep,
     Settlement,
     SettlementKind,
+    deliveries,
     recoveries,
 )
 from vouchpost_gateway.domain.subscription import Subscription
@@ -407,6 +408,21 @@ def test_work_that_comes_to_an_idle_lane_rings_once(bench: Bench) -> None:
     assert second == []
 
 
+def test_a_verdict_rings_for_each_subscription_that_it_goes_to(bench: Bench) -> None:
+    """And for none that is drained already."""
+    one, two, busy = (bench.subscribe() for _ in range(3))
+    bench.rung(bench.lane_of(busy))
+    bench.turn(bench.lane_of(busy), want=1)
+    bench.accept()
+
+    answer, rings = bench.commit_and_ring(bench.claim(bench.lane()), [one.number, two.number, busy.number])
+
+    assert answer == "ok"
+    assert [(ring.lane_id, ring.generation, ring.slow) for ring in rings] == [
+        (bench.lane_of(subscription).id, 1, False) for subscription in (one, two)
+    ]
+
+
 def test_a_bell_of_the_past_claims_nothing(bench: Bench) -> None:
     bench.accept()
     bench.lose_bell(bench.lane())
@@ -464,6 +480,28 @@ def test_the_sweeper_rings_what_is_due_and_silent_and_nothing_else(bench: Bench)
     assert [(ring.lane_id, ring.generation) for ring in bench.sweep()] == [(bench.lane().id, 2)]
 
     assert bench.sweep() == [], "it was rung for again"
+
+
+def test_busy_lanes_hide_no_silent_one_behind_them(bench: Bench) -> None:
+    """Hundreds that have waited longer, all of them rung for, must not keep the sweeper from a neighbour's."""
+    busy = [deliveries(bench.world, number).id for number in range(1, 700)]
+    bench.raw.zadd(keys.due_lanes(bench.world.partition), dict.fromkeys(busy, 1))
+    rung = f"1 {bench.now_ms() + 60_000:.0f} 0"
+    bench.raw.hset(keys.bells(bench.world.partition), mapping=dict.fromkeys(busy, rung))
+    bench.accept()
+    bench.lose_bell(bench.lane())
+
+    assert [ring.lane_id for ring in bench.sweep()] == [bench.lane().id]
+
+
+def test_a_sweep_rings_a_bounded_number_and_the_next_one_goes_on(bench: Bench) -> None:
+    silent = [deliveries(bench.world, number).id for number in range(1, 300)]
+    bench.raw.zadd(keys.due_lanes(bench.world.partition), dict.fromkeys(silent, 1))
+
+    first, second, third = (bench.sweep() for _ in range(3))
+
+    assert (len(first), len(second), len(third)) == (200, 99, 0)
+    assert {ring.lane_id for ring in (*first, *second)} == set(silent)
 
 
 def test_a_sweeper_alone_finds_a_lease_that_ended(bench: Bench) -> None:

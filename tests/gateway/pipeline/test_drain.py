@@ -133,13 +133,37 @@ def test_a_slice_ends_in_time_and_hands_on_what_is_left(bench: Bench) -> None:
 
 
 def test_the_whole_room_of_a_process_is_never_exceeded(bench: Bench) -> None:
-    scene = Scene(bench, 20, Pushes(lambda _claim: 0.005), room=Room(2))
+    scene = Scene(bench, 20, Pushes(lambda _claim: 0.005), room=Room(4))
     bench.raw.hset(keys.lane_part(scene.lane, "m"), "window", 16)
 
     scene.run()
 
-    assert scene.work.most == 2
+    assert scene.work.most == 2, "a lane takes no more than it leaves to others"
     assert len(scene.work.done) == 20
+
+
+def test_lanes_that_hang_leave_room_for_whoever_comes_next(bench: Bench) -> None:
+    """Each could fill the process by itself; or a neighbour would wait for their time-outs."""
+    wide = LaneLimits(lease_ms=60_000, lane_cap=500, world_fast_cap=1000, world_slow_cap=64)
+    room = Room(48)
+    hanging = [Scene(bench, 60, Pushes(lambda _claim: 1.5, limits=wide), room=room) for _ in range(3)]
+    healthy = Scene(bench, 10, Pushes(limits=wide), room=room)
+    for scene in (*hanging, healthy):
+        bench.raw.hset(keys.lane_part(scene.lane, "m"), "window", 500)
+
+    async def main() -> float:
+        async with asyncio.TaskGroup() as slices:
+            for scene in hanging:
+                slices.create_task(scene.slice())
+            await asyncio.sleep(0.3)
+            started = time.monotonic()
+            await healthy.slice()
+            took = time.monotonic() - started
+        await room.empty()
+        return took
+
+    assert bench.run(main()) < 1.0
+    assert len(healthy.work.done) == 10
 
 
 def test_told_to_stop_it_finishes_what_it_holds_and_claims_nothing_more(bench: Bench) -> None:

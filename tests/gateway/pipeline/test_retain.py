@@ -33,10 +33,10 @@ class Shelf:
         self.kept.append(stem)
 
 
-def _cleaned(bench: Bench, *, days: float, archive: NoArchive | Shelf | None = None) -> int:
+def _cleaned(bench: Bench, *, days: float, archive: NoArchive | Shelf | None = None, report: Told | None = None) -> int:
     """How many records a round removes, so many days after everything was made."""
     records = RetentionRecords(bench.store, bench.tenants, bench.verifications, bench.deliveries, bench.subscriptions)
-    janitor = Retain(records, RULES, Told(), archive or NoArchive(), 3600)
+    janitor = Retain(records, RULES, report or Told(), archive or NoArchive(), 3600)
     return bench.run(janitor.once(START_MS + round(days * DAY_MS)))
 
 
@@ -104,8 +104,10 @@ def test_a_delivery_that_waited_past_all_retention_ends_among_the_dead_letters_f
     if paused:
         bench.change(subscription, enabled=False)
 
-    assert _cleaned(bench, days=8) == 0
+    told = Told()
+    assert _cleaned(bench, days=8, report=told) == 0
 
+    assert [args[1] for name, args, _ in told.calls if name == "expired"] == [DeliveryRef(ref, subscription.number)]
     assert _state(bench, ref, subscription) is DeliveryState.DEAD
     assert len(bench.run(bench.deliveries.dead(bench.world, after=None, limit=9))) == 1
     assert bench.waiting(bench.lane_of(subscription)) == {}
@@ -160,3 +162,30 @@ def test_one_janitor_cleans_up_at_a_time(bench: Bench) -> None:
     bench.raw.set(keys.JANITOR, "another")
 
     assert not bench.run(records.take_turn(10))
+
+
+def test_a_record_that_cannot_be_read_keeps_no_other_from_going(bench: Bench) -> None:
+    first, broken, last = (bench.delivered_to().stem for _ in range(3))
+    bench.raw.set(keys.record(bench.world, broken), b"\x01 not a record")
+    told = Told()
+
+    assert _cleaned(bench, days=8, report=told) == 2
+
+    assert [args[1] for name, args, _ in told.calls if name == "failed"] == [f"{bench.world.name}:{broken}"]
+    assert bench.raw.exists(keys.record(bench.world, broken)), "nobody knows what it held"
+    assert not bench.raw.exists(keys.record(bench.world, first), keys.record(bench.world, last))
+
+
+def test_a_tenant_that_cannot_be_opened_keeps_no_other_from_being_cleaned_up(bench: Bench) -> None:
+    tenants = [bench.world, *(bench.new_world(name) for name in ("two", "three"))]
+    for bench.world in tenants:
+        bench.subscribe()
+        bench.delivered_to()
+    bench.raw.delete(keys.data_key(tenants[1]))
+    for cache in (bench.tenants, bench.subscriptions):
+        cache.forget()
+    told = Told()
+
+    assert _cleaned(bench, days=8, report=told) == 2
+
+    assert {args[1].split(":")[0] for name, args, _ in told.calls if name == "failed"} == {tenants[1].name}

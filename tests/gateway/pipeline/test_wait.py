@@ -164,3 +164,25 @@ def test_a_process_that_stops_lets_those_who_wait_go_with_what_is_known(bench: B
             assert (await asyncio.wait_for(one, 2)).status is Status.PENDING
 
     _waiting(bench, work)
+
+
+def test_a_verdict_between_the_first_look_and_the_listening_is_not_missed(bench: Bench) -> None:
+    """What was announced before one listens is never announced again."""
+    stem = bench.accept().stem
+
+    class Early(Counted):
+        """The verdict comes right behind the first look."""
+
+        async def view(self, world: World, stem: str) -> Verification | None:
+            seen = await super().view(world, stem)
+            if self.reads == 1:
+                turn = await bench.lanes.turn(bench.lane(), bench.rung(bench.lane()), limits=_LIMITS, want=1)
+                await bench._commit(turn.claims[0], ())
+            return seen
+
+    async def work(wait: Wait, records: Counted) -> None:
+        wait.records = Early(bench)
+        async with asyncio.timeout(10):
+            assert (await wait(bench.world, stem, seconds=30)).verdict is not None
+
+    _waiting(bench, work)
