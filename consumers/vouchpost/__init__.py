@@ -31,11 +31,13 @@ from vouchpost.errors import (
     UnreachableError,
     VouchpostError,
 )
-from vouchpost.message import Message, Status, Verdict
+from vouchpost.message import Message
+from vouchpost.notice import SubscriptionNotice
 from vouchpost.receiver import Receiver
 from vouchpost.replay import Outcome
 from vouchpost.router import Router
 from vouchpost.signature import Verifier
+from vouchpost.verdict import Status, Verdict
 
 if TYPE_CHECKING:
     from vouchpost.client import AsyncClient, Client
@@ -70,6 +72,7 @@ __all__ = [
     "Status",
     "StoreUnavailableError",
     "Subscription",
+    "SubscriptionNotice",
     "TimestampError",
     "UnreachableError",
     "Verdict",

@@ -14,9 +14,9 @@ from vouchpost.address import is_plausible
 from vouchpost.breaker import Breaker
 from vouchpost.client import AsyncClient, Client
 from vouchpost.errors import ApiError, InvalidAddressError, RequestRefusedError
-from vouchpost.message import Status
 from vouchpost.outbox import Outbox, Submission
 from vouchpost.resources import Verification
+from vouchpost.verdict import Status
 
 _log: Final = logging.getLogger("vouchpost")
 

@@ -18,8 +18,9 @@ from vouchpost.answer import Answer
 from vouchpost.client import Client
 from vouchpost.errors import VouchpostError
 from vouchpost.listener import RECEIVED, Listener, Pairs
-from vouchpost.message import VERDICT_TYPES, Message
+from vouchpost.message import Message
 from vouchpost.signature import Verifier
+from vouchpost.verdict import VERDICT_TYPES
 
 _PATIENCE_S: Final = 3.0  # somebody waits at a terminal
 _STYLES: Final = {"valid": "green", "risky": "yellow", "invalid": "red", "unknown": "magenta"}

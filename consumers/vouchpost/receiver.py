@@ -3,7 +3,6 @@
 `receive` raises the kit's errors; `answer` turns outcomes and errors alike into what the sender is told.
 """
 
-import logging
 import threading
 import time
 from collections import Counter
@@ -21,7 +20,6 @@ from vouchpost.replay import DEFAULT_RETENTION, Claim, Expectation, Outcome, che
 from vouchpost.router import Handler, Router, run, run_async
 from vouchpost.signature import DEFAULT_BODY_LIMIT, DEFAULT_TOLERANCE_S, Headers, Verifier
 
-_log: Final = logging.getLogger("vouchpost")
 _FORGET_EVERY_S: Final = 3600
 _FORGET_LIMIT: Final = 10_000
 
@@ -81,7 +79,7 @@ class Receiver:
     def refuse(self, error: VouchpostError) -> Answer:
         """The answer to an error, counted and logged. The traceback of a handler is logged as it is."""
         cause = error.__cause__ if isinstance(error, HandlerError) else None
-        _log.warning("event.refused %s receiver=%s", error.reason, self.name, exc_info=cause)
+        _warn("event.refused %s receiver=%s", error.reason, self.name, cause)
         return self._counted(refused(error))
 
     def receive(self, *, headers: Headers, body: bytes) -> Outcome:
@@ -157,7 +155,7 @@ class Receiver:
             await self._async.forget_async(before_s=int(self._clock()) - self._retention_s, limit=_FORGET_LIMIT)
 
     def _tell_parked(self, message: Message, error: ParkError) -> None:
-        _log.warning("event.parked %s receiver=%s", message.id, self.name, exc_info=error)
+        _warn("event.parked %s receiver=%s", message.id, self.name, error)
 
     def _opened(self, headers: Headers, body: bytes) -> tuple[Message, Handler | None]:
         message = self._verifier.verify(headers=headers, body=body)
@@ -182,6 +180,12 @@ class Receiver:
         with self._lock:
             self.counts[answer.outcome] += 1
         return answer
+
+
+def _warn(line: str, what: str, receiver: str, error: BaseException | None) -> None:
+    import logging  # noqa: PLC0415 - a fifth of what importing the kit would cost
+
+    logging.getLogger("vouchpost").warning(line, what, receiver, exc_info=error)
 
 
 class BodyBuffer:

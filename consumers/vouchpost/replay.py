@@ -12,7 +12,8 @@ from hashlib import sha256
 from typing import Final
 
 from vouchpost.errors import ConfigurationError
-from vouchpost.message import VERDICT_TYPES, Message, Verdict
+from vouchpost.message import Message
+from vouchpost.verdict import VERDICT_TYPES, Verdict
 
 DEFAULT_RETENTION: Final = timedelta(days=35)
 """The gateway keeps dead letters, which can be resent, for 30 days."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from vouchpost.errors import UnreachableError
-from vouchpost.message import Status
+from vouchpost.verdict import Status
 
 
 @dataclass(frozen=True, slots=True)

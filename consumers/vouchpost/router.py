@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from vouchpost.errors import ConfigurationError, HandlerError
-from vouchpost.message import VERDICT_TYPES, Message
+from vouchpost.message import Message
+from vouchpost.verdict import VERDICT_TYPES
 
 Handler = Callable[[Message, Any], Awaitable[None] | None]
 """`def handler(message, db)`, plain or async. What it writes through `db` is committed together with the mark."""

@@ -18,6 +18,7 @@ from vouchpost.errors import (
     ConfigurationError,
     DuplicateHeaderError,
     MalformedHeaderError,
+    MessageError,
     MissingHeaderError,
     NoMatchingSignatureError,
     SecretError,
@@ -39,7 +40,9 @@ DEFAULT_BODY_LIMIT: Final = 64 * 1024  # an event is well under 20 kB
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 """Either a mapping or pairs. Pairs show duplicates; names are compared without case."""
 
-_NAMES: Final = frozenset({ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER})
+_ORDER: Final = (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
+_NAMES: Final = frozenset(_ORDER)
+_SHAPE: Final = "headers are a mapping of text to text, or pairs of text"
 _is_id: Final = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
 _is_timestamp: Final = re.compile(r"[0-9]{10}").fullmatch
 
@@ -78,23 +81,27 @@ class Verifier:
         event_id, timestamp, signatures = _three(headers)
         if not _is_id(event_id):
             raise MalformedHeaderError(reason="malformed_id", detail="webhook-id is 1 to 64 of A-Z a-z 0-9 _ -")
-        self._check_time(timestamp)
+        attempted_s = self._attempted_s(timestamp)
         candidates = _candidates(signatures)
+        if not isinstance(body, bytes):
+            raise MessageError("the body is bytes, exactly as they came: not text, and nothing that was parsed before")
         if len(body) > self.body_limit:
             raise BodyTooLargeError
         content = b"%b.%b.%b" % (event_id.encode(), timestamp.encode(), body)
         if not self._any_match(candidates, content):
             raise NoMatchingSignatureError
-        return event_id, int(timestamp)
+        return event_id, attempted_s
 
-    def _check_time(self, timestamp: str) -> None:
+    def _attempted_s(self, timestamp: str) -> int:
         if not _is_timestamp(timestamp):
             raise MalformedHeaderError(reason="malformed_timestamp", detail="webhook-timestamp is ten digits")
-        off_by_s = int(timestamp) - self._clock()
+        attempted_s = int(timestamp)
+        off_by_s = attempted_s - self._clock()
         if off_by_s < -self.tolerance_s:
             raise TimestampError(reason="timestamp_too_old", off_by_s=off_by_s)
         if off_by_s > self.tolerance_s:
             raise TimestampError(reason="timestamp_too_new", off_by_s=off_by_s)
+        return attempted_s
 
     def _any_match(self, candidates: list[bytes], content: bytes) -> bool:
         """Compares text with text: only the canonical base64 of the right 32 bytes is equal to it."""
@@ -109,18 +116,32 @@ class Verifier:
 
 
 def _three(headers: Headers) -> tuple[str, str, str]:
-    """The three headers, each exactly once."""
-    found: dict[str, str] = {}
-    for name, value in headers.items() if isinstance(headers, Mapping) else headers:
-        lowered = name.lower()
-        if lowered in _NAMES:
-            if lowered in found:
-                raise DuplicateHeaderError(f"{lowered} is there twice")
-            found[lowered] = value
-    for name in (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER):
-        if not found.get(name):
+    """The three headers, each exactly once, each of them text."""
+    found = _found(headers)
+    for name in _ORDER:
+        value = found.get(name)
+        if not value:
             raise MissingHeaderError(f"{name} is missing")
+        if not isinstance(value, str):
+            raise MalformedHeaderError(reason="malformed_header", detail=f"{name} is not text: {_SHAPE}")
     return found[ID_HEADER], found[TIMESTAMP_HEADER], found[SIGNATURE_HEADER]
+
+
+def _found(headers: Headers) -> dict[str, str]:
+    """Raw bytes, and whatever else is not pairs of text, are an error of the tree too."""
+    found: dict[str, str] = {}
+    try:
+        for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+            lowered = name.lower()
+            if lowered in _NAMES:
+                if lowered in found:
+                    raise DuplicateHeaderError(f"{lowered} is there twice")
+                found[lowered] = value
+            elif type(name) is not str:
+                raise MalformedHeaderError(reason="malformed_header", detail=_SHAPE)
+    except (AttributeError, TypeError, ValueError):
+        raise MalformedHeaderError(reason="malformed_header", detail=_SHAPE) from None
+    return found
 
 
 def _candidates(header: str) -> list[bytes]:

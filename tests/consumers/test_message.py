@@ -116,6 +116,8 @@ def test_what_is_no_event_is_refused(content: Any) -> None:
         ("revision", None),
         ("subject_id", 42),
         ("score", "high"),
+        ("score", True),
+        ("score", 10**400),
         ("flags", []),
         ("checks_skipped", [1]),
         ("metadata", None),
@@ -141,3 +143,29 @@ def test_a_time_that_cannot_be_read_loses_no_event(time: Any) -> None:
 def test_an_event_without_a_verdict_has_none() -> None:
     with pytest.raises(NotAnEventError):
         _ = verified(event(kind="batch.completed")).verdict
+
+
+def test_a_score_that_json_can_only_mean_as_infinite_is_refused() -> None:
+    body = event(data={"score": 0.5}).replace(b"0.5", b"1e999")
+
+    with pytest.raises(NotAnEventError, match="score"):
+        _ = verified(body).verdict
+
+
+def test_a_notice_about_a_subscription_is_typed() -> None:
+    data = {"subscription_id": "sub_1", "reason": "gone", "partner_id": None, "colour": "blue"}
+    content = {"id": "evt_1", "type": "subscription.disabled", "data": data}
+
+    notice = verified(json.dumps(content).encode()).notice
+
+    assert (notice.subscription_id, notice.reason, notice.partner_id) == ("sub_1", "gone", None)
+    assert notice.extra == {"colour": "blue"}
+
+
+def test_a_verdict_is_no_notice() -> None:
+    with pytest.raises(NotAnEventError, match="no subscription"):
+        _ = verified(event()).notice
+
+
+def test_white_space_around_the_object_is_json_too() -> None:
+    assert verified(b" \r\n\t" + event() + b"\n").verdict.status == "valid"

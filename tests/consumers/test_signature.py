@@ -3,7 +3,9 @@
 import json
 import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 import standardwebhooks
@@ -210,6 +212,41 @@ def test_no_hostile_input_leaves_the_error_tree(event_id: str, timestamp: str, s
         verifier().verify(headers=three, body=body)
 
     assert re.fullmatch(r"[a-z_]+", refused.value.reason)
+
+
+_anything = st.text() | st.binary() | st.integers() | st.none() | st.floats() | st.lists(st.text())
+_names = st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature", "Webhook-Id"]) | _anything
+
+
+@given(pairs=st.lists(st.tuples(_names, _anything) | _anything), body=st.binary())
+def test_headers_that_are_not_even_text_leave_no_other_error_either(pairs: Any, body: bytes) -> None:
+    with pytest.raises(SignatureError):
+        verifier().verify(headers=pairs, body=body)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param(lambda three: [(name.encode(), value.encode()) for name, value in three.items()], id="raw pairs"),
+        pytest.param(lambda three: three | {"webhook-id": 17}, id="a number"),
+        pytest.param(lambda three: three | {"webhook-id": [three["webhook-id"]]}, id="a list"),
+        pytest.param(lambda _: None, id="nothing"),
+    ],
+)
+def test_headers_of_another_shape_are_told_what_they_should_be(shape: Callable[[dict[str, str]], Any]) -> None:
+    body = event()
+
+    with pytest.raises(SignatureError, match="pairs of text") as refused:
+        verifier().verify(headers=shape(headers(body)), body=body)
+
+    assert refused.value.reason == "malformed_header"
+
+
+def test_a_body_that_is_text_is_told_that_it_should_be_bytes() -> None:
+    body = event()
+
+    with pytest.raises(MessageError, match="bytes"):
+        verifier().verify(headers=headers(body), body=body.decode())  # type: ignore[arg-type]
 
 
 _text = st.text(st.characters(codec="utf-8"))
