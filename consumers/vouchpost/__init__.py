@@ -40,8 +40,10 @@ from vouchpost.signature import Verifier
 from vouchpost.verdict import Status, Verdict
 
 if TYPE_CHECKING:
-    from vouchpost.client import AsyncClient, Client
-    from vouchpost.resources import Subscription, Verification
+    from vouchpost.async_client import AsyncClient
+    from vouchpost.client import Client
+    from vouchpost.resources import Delivery, Subscription, Verification
+    from vouchpost.submission import Submission, Submitted
 
 __all__ = [
     "ApiError",
@@ -50,6 +52,7 @@ __all__ = [
     "BodyTooLargeError",
     "Client",
     "ConfigurationError",
+    "Delivery",
     "DuplicateHeaderError",
     "HandlerError",
     "InFlightError",
@@ -71,6 +74,8 @@ __all__ = [
     "SignatureError",
     "Status",
     "StoreUnavailableError",
+    "Submission",
+    "Submitted",
     "Subscription",
     "SubscriptionNotice",
     "TimestampError",
@@ -82,8 +87,11 @@ __all__ = [
 ]
 
 _LATER = {
-    "AsyncClient": "vouchpost.client",
+    "AsyncClient": "vouchpost.async_client",
     "Client": "vouchpost.client",
+    "Delivery": "vouchpost.resources",
+    "Submission": "vouchpost.submission",
+    "Submitted": "vouchpost.submission",
     "Subscription": "vouchpost.resources",
     "Verification": "vouchpost.resources",
 }

@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
+from vouchpost.breaker import Breaker
 from vouchpost.errors import FieldError, OverloadedError, RequestRefusedError, UnreachableError
-from vouchpost.resources import Subscription, Verification
+from vouchpost.resources import Delivery, Page, Subscription, Verification
 
 MAX_WAIT_S: Final = 30  # what the gateway allows for one ?wait=
 _BASE_S: Final = 0.2
 _CAP_S: Final = 5.0
+_PAGE: Final = 100
 _RETRYABLE: Final = frozenset({429, 500, 502, 503, 504})
 
 
@@ -72,12 +74,16 @@ class Chances:
 
 
 class Conversations:
-    """Everything that can be said, for one API key. `total_s` bounds a call with all its retries and pauses."""
+    """Everything that can be said, for one API key. `total_s` bounds a call with all its retries and pauses.
 
-    def __init__(self, *, key: str, total_s: float, chances: Chances) -> None:
+    With a breaker, calls fail at once while the gateway is known to be away, but for one at a time that tries again.
+    """
+
+    def __init__(self, *, key: str, total_s: float, chances: Chances, breaker: Breaker | None = None) -> None:
         self._authorization = f"Bearer {key}"
         self._total_s = total_s
         self._chances = chances
+        self._breaker = breaker
 
     def submit(self, content: Mapping[str, Any], *, idempotency_key: str | None) -> Steps[Verification]:
         """One idempotency key for all attempts: however often this is sent, there is one verification."""
@@ -87,12 +93,12 @@ class Conversations:
         return Verification.from_answer(answer)
 
     def get(self, verification_id: str) -> Steps[Verification]:
-        answer = yield from self._ask("GET", f"/v1/verifications/{quote(verification_id, safe='')}")
+        answer = yield from self._ask("GET", _path("verifications", verification_id))
         return Verification.from_answer(answer)
 
     def wait(self, verification_id: str, *, seconds: float) -> Steps[Verification]:
         """The verification once it has a verdict, or as it is, still pending, when the time is over."""
-        path = f"/v1/verifications/{quote(verification_id, safe='')}"
+        path = _path("verifications", verification_id)
         until = self._chances.monotonic() + seconds
         while True:
             left_s = max(until - self._chances.monotonic(), 0)
@@ -105,12 +111,34 @@ class Conversations:
     def subscribe(self, content: Mapping[str, Any]) -> Steps[Subscription]:
         """Not repeated once it may have been received: that could make two subscriptions."""
         answer = yield from self._ask("POST", "/v1/subscriptions", content=content, repeatable=False)
-        return Subscription.from_answer(answer)
+        return Subscription.from_answer(answer, with_secret=True)
+
+    def subscription(self, subscription_id: str) -> Steps[Subscription]:
+        return Subscription.from_answer((yield from self._ask("GET", _path("subscriptions", subscription_id))))
+
+    def rotate_secret(self, subscription_id: str) -> Steps[Subscription]:
+        """Not repeated once it may have been received: a second rotation would retire the secret of the first."""
+        path = _path("subscriptions", subscription_id, "rotate-secret")
+        answer = yield from self._ask("POST", path, content={}, repeatable=False)
+        return Subscription.from_answer(answer, with_secret=True)
+
+    def delivery(self, delivery_id: str) -> Steps[Delivery]:
+        return Delivery.from_answer((yield from self._ask("GET", _path("deliveries", delivery_id))))
+
+    def resend(self, delivery_id: str) -> Steps[Delivery]:
+        """Harmless to repeat: whoever receives the event has its id."""
+        return Delivery.from_answer((yield from self._ask("POST", _path("deliveries", delivery_id, "resend"))))
+
+    def page(self, path: str, *, cursor: str | None, **filters: str | None) -> Steps[Page]:
+        """One page of a list. `cursor` is the `next_cursor` of the page before."""
+        given = {"limit": str(_PAGE), "cursor": cursor} | filters
+        query = urlencode({name: value for name, value in given.items() if value is not None})
+        return Page.from_answer((yield from self._ask("GET", f"{path}?{query}")))
 
     def unsubscribe(self, subscription_id: str) -> Steps[None]:
         """Gone already is as good."""
         try:
-            yield from self._ask("DELETE", f"/v1/subscriptions/{quote(subscription_id, safe='')}")
+            yield from self._ask("DELETE", _path("subscriptions", subscription_id))
         except RequestRefusedError as error:
             if error.status != 404:
                 raise
@@ -126,6 +154,8 @@ class Conversations:
         total_s: float | None = None,
     ) -> Steps[dict[str, Any]]:
         """Sends until there is an answer, with pauses of full jitter, or until the next pause would be too long."""
+        if self._breaker is not None and not self._breaker.allows():
+            raise UnreachableError("The gateway did not answer the last calls, so it was not asked again yet.")
         deadline = self._chances.monotonic() + (total_s or self._total_s)
         body = None if content is None else json.dumps(content, allow_nan=False).encode()
         sent = self._headers(has_body=body is not None) | dict(headers or {})
@@ -135,12 +165,23 @@ class Conversations:
             reply = yield Send(method, path, limit_s, sent, body)
             assert reply is not None
             if isinstance(reply, Reply) and reply.status not in _RETRYABLE:
+                self._tell_breaker(reply)
                 return _read(reply)
             pause_s = self._pause_s(reply, attempt)
             attempt += 1
             if not _may_repeat(reply, repeatable) or self._chances.monotonic() + pause_s >= deadline:
+                self._tell_breaker(reply)
                 raise _given_up(reply, self._asked_s(reply))
             yield Pause(pause_s)
+
+    def _tell_breaker(self, reply: Reply | NoReply) -> None:
+        """Being told to slow down, or that a request is wrong, is an answer of a gateway that works."""
+        if self._breaker is None:
+            return
+        if isinstance(reply, Reply) and reply.status < 500:
+            self._breaker.succeeded()
+        else:
+            self._breaker.failed()
 
     def _headers(self, *, has_body: bool) -> dict[str, str]:
         shown = {"authorization": self._authorization, "accept": "application/json", "accept-encoding": "identity"}
@@ -153,6 +194,18 @@ class Conversations:
 
     def _asked_s(self, reply: Reply | NoReply) -> float | None:
         return retry_after_s(reply.retry_after, now=self._chances.now()) if isinstance(reply, Reply) else None
+
+
+SUBSCRIPTIONS: Final = "/v1/subscriptions"
+
+
+def deliveries_of(subscription_id: str) -> str:
+    """The path of the list of what was sent to a subscription."""
+    return _path("subscriptions", subscription_id, "deliveries")
+
+
+def _path(*parts: str) -> str:
+    return "/v1/" + "/".join(quote(part, safe="") for part in parts)
 
 
 def retry_after_s(text: str | None, *, now: datetime) -> float | None:

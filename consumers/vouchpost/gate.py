@@ -11,9 +11,10 @@ from enum import StrEnum
 from typing import Any, Final
 
 from vouchpost.address import is_plausible
+from vouchpost.async_client import AsyncClient
 from vouchpost.breaker import Breaker
-from vouchpost.client import AsyncClient, Client
-from vouchpost.errors import ApiError, InvalidAddressError, RequestRefusedError
+from vouchpost.client import Client
+from vouchpost.errors import ApiError, ConfigurationError, InvalidAddressError, RequestRefusedError
 from vouchpost.outbox import Outbox, Submission
 from vouchpost.resources import Verification
 from vouchpost.verdict import Status
@@ -57,6 +58,8 @@ class Gate:
         depth: str | None = None,
         breaker: Breaker | None = None,
     ) -> None:
+        if client is None and async_client is None:
+            raise ConfigurationError("a gate needs a client, an async_client, or both")
         self._outbox = outbox
         self._client = client
         self._async_client = async_client
@@ -66,7 +69,8 @@ class Gate:
 
     def check(self, email: str, *, subject_id: str | None = None) -> Gated:
         """Lets through or raises InvalidAddressError; nothing else."""
-        assert self._client is not None, "this gate was made for AsyncClient: await check_async"
+        if self._client is None:
+            raise ConfigurationError("this gate was made for AsyncClient: await check_async")
         submission = self._submission(email, subject_id)
         if not self._breaker.allows():
             return self._later(submission)
@@ -85,7 +89,8 @@ class Gate:
         """`check`, awaited."""
         import asyncio  # noqa: PLC0415 - a plain application never pays for it
 
-        assert self._async_client is not None, "this gate was made for Client: call check"
+        if self._async_client is None:
+            raise ConfigurationError("this gate has no AsyncClient: give it one as async_client, or call check")
         submission = self._submission(email, subject_id)
         if not self._breaker.allows():
             return await asyncio.to_thread(self._later, submission)

@@ -5,37 +5,17 @@ A submission keeps its idempotency key, so that it may be sent twice: by two pro
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
-from uuid import uuid4
 
 from vouchpost.client import Client
 from vouchpost.errors import ApiError, RequestRefusedError, VouchpostError
 from vouchpost.resources import Verification
+from vouchpost.submission import Submission
+
+__all__ = ["Outbox", "Submission", "Submitter"]
 
 _log: Final = logging.getLogger("vouchpost")
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """An address to be verified, and for whom."""
-
-    email: str = field(repr=False)
-    subject_id: str | None = None
-    depth: str | None = None
-    priority: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    key: str = field(default_factory=lambda: uuid4().hex)
-
-    def details(self) -> dict[str, Any]:
-        """What is neither the key nor the address, ready for JSON."""
-        return {
-            "subject_id": self.subject_id,
-            "depth": self.depth,
-            "priority": self.priority,
-            "metadata": dict(self.metadata),
-        }
 
 
 class Outbox(Protocol):
@@ -111,14 +91,7 @@ class Submitter:
     def _send(self, submission: Submission) -> bool:
         """Whether to go on. A submission that the gateway refuses for good is dropped, or it would block the rest."""
         try:
-            verification = self._client.submit(
-                submission.email,
-                subject_id=submission.subject_id,
-                depth=submission.depth,
-                priority=submission.priority,
-                metadata=submission.metadata,
-                idempotency_key=submission.key,
-            )
+            verification = self._client.submit(submission.email, **submission.options())
         except RequestRefusedError as error:
             return self._refused(submission, error)
         except ApiError as error:

@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 
-from vouchpost.client import AsyncClient, Client
+from vouchpost.async_client import AsyncClient
+from vouchpost.client import Client
 
 KEY = "vp_test_00abc"
 

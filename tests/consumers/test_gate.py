@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.consumers.gateways import FakeGateway
-from vouchpost import InvalidAddressError
+from vouchpost import ConfigurationError, InvalidAddressError
 from vouchpost.breaker import Breaker
 from vouchpost.gate import Gate, Gated, State
 from vouchpost.outbox import Submitter
@@ -134,3 +134,14 @@ def test_representations_hold_no_address(bench: Bench) -> None:
     (gated,) = bench.check("ann@example.com")
 
     assert "ann@" not in repr(gated)
+
+
+def test_a_gate_without_the_client_it_would_need_says_so(tmp_path: Path) -> None:
+    gateway, outbox = FakeGateway(), SqliteOutbox(tmp_path / "db")
+
+    with pytest.raises(ConfigurationError, match="needs a client"):
+        Gate(outbox=outbox)
+    with pytest.raises(ConfigurationError, match="check_async"):
+        Gate(outbox=outbox, async_client=gateway.async_client()).check("ann@example.com")
+    with pytest.raises(ConfigurationError, match="async_client"):
+        asyncio.run(Gate(outbox=outbox, client=gateway.client()).check_async("ann@example.com"))

@@ -35,13 +35,18 @@ def endpoint(receiver: Receiver) -> Callable[[Request], Awaitable[Response]]:
 
 
 def verified_email(gate: Gate, *, field: str = "email") -> Callable[[Request], Awaitable[Gated]]:
-    """Gates a request on the address in this field of its JSON or form; a 422 for an address that is wrong."""
+    """Gates a request on the address in this field of its JSON or form; a 422 for an address that is wrong.
+
+    What is known of it is returned, and is in `request.state.verified_email` for whatever comes after.
+    """
 
     async def guard(request: Request) -> Gated:
         try:
-            return await gate.check_async(await _field(request, field))
+            gated = await gate.check_async(await _field(request, field))
         except InvalidAddressError as error:
             raise HTTPException(422, str(error)) from error
+        request.state.verified_email = gated
+        return gated
 
     return guard
 
