@@ -71,7 +71,7 @@ class Closing(DjangoStore):
 def empty_database() -> Callable[[], list[str]]:
     """Empties every table, and returns a function that reads the effects."""
     with connection.cursor() as cursor:
-        for table in ("effects", "vouchpost_mark", "vouchpost_guard", "marketing_recipient"):
+        for table in ("effects", "vouchpost_mark", "vouchpost_guard", "vouchpost_waiting", "marketing_recipient"):
             cursor.execute(f"DELETE FROM {table}")  # noqa: S608 - names from the line above
     connections.close_all()
 

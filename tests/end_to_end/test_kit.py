@@ -1,5 +1,6 @@
 """The consumer kit against a real gateway: what its README says, `vouchpost listen`, and the three examples."""
 
+import json
 import os
 import re
 import signal
@@ -14,7 +15,8 @@ import httpx
 import pytest
 
 from tests.end_to_end.account import Account
-from tests.end_to_end.consumer import eventually
+from tests.end_to_end.consumer import Consumer, eventually
+from vouchpost import Submission
 from vouchpost_gateway.embedded.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -138,3 +140,62 @@ def test_the_three_examples_follow_a_real_gateway(run: Run, tenant: Account) -> 
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=20)
     assert tenant.items("/v1/subscriptions") == []
+
+
+USERS = """
+from sqlalchemy import select, table, column
+everybody = select(table("users", column("id"), column("email")))
+"""
+
+
+@pytest.mark.timeout(240)
+def test_existing_users_are_verified_again_each_of_them_once_though_the_run_is_killed(
+    run: Run, tenant: Account, consumer: Consumer, tmp_path: Path
+) -> None:
+    count = 300
+    (tmp_path / "shop.py").write_text(USERS)
+    with closing(sqlite3.connect(tmp_path / "shop.db")) as database:
+        database.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT)")
+        rows = [(f"p{number}@valid.example",) for number in range(count)]
+        database.executemany("INSERT INTO users (email) VALUES (?)", rows)
+        database.commit()
+    tenant.subscribe(consumer)
+    command = ["-m", "vouchpost", "reverify", "shop:everybody", "--database", "sqlite:///shop.db", "--chunk", "20"]
+
+    killed = run(*command)
+    assert eventually(lambda: (tmp_path / "reverify.json").exists() and len(consumer.pushes) > 20)
+    killed.kill()
+    killed.wait(timeout=20)
+    first = json.loads((tmp_path / "reverify.json").read_text())
+    again = run(*command)
+    assert again.wait(timeout=60) == 0
+
+    def subjects() -> list[str]:
+        return sorted(push.event["data"]["subject_id"] for push in consumer.pushes)
+
+    printed = (tmp_path / "1.log").read_text()
+    assert not first["finished"]
+    assert f"accepted {count} · refused 0" in printed
+    assert f"{count}/{count}" in printed
+    assert eventually(lambda: len(set(subjects())) == count)
+    assert len({push.event["data"]["verification_id"] for push in consumer.pushes}) == count
+
+
+def test_the_client_reads_what_was_sent_and_has_it_sent_again(tenant: Account, consumer: Consumer) -> None:
+    sub = tenant.subscribe(consumer)
+    people = [Submission(f"p{number}@valid.example", subject_id=f"user_{number}") for number in range(30)]
+
+    with tenant.client() as client:
+        became = list(client.submit_many(people))
+        assert eventually(lambda: len(list(client.deliveries(sub, state="delivered"))) == 30)
+        delivery = next(client.deliveries(sub))
+        rotated = client.rotate_secret(sub)
+        consumer.secrets = [rotated.secret]
+        resent = client.resend(delivery.id)
+        assert eventually(lambda: [push.event["id"] for push in consumer.pushes].count(delivery.event_id) == 2)
+        listed = [(one.id, one.url, one.enabled) for one in client.subscriptions()]
+
+        assert [one.error for one in became] == [None] * 30
+        assert (resent.id, client.delivery(delivery.id).subscription_id) == (delivery.id, sub)
+        assert listed == [(sub, consumer.url, True)]
+        assert client.subscription(sub).url == consumer.url

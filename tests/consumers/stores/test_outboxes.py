@@ -51,7 +51,29 @@ class SqlAlchemy(Bench):
             session.commit() if commit else session.rollback()
 
 
-@pytest.fixture(params=[Sqlite, SqlAlchemy])
+class Django(Bench):
+    """One database for all tests of a process, as Django is configured once; emptied for each."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        from tests.consumers.django_project import empty_database
+
+        empty_database()
+
+    def open(self) -> Outbox:
+        from vouchpost.integrations.django.outbox import DjangoOutbox
+
+        return DjangoOutbox()
+
+    def rolled_back(self, work: Callable[[Any], None], *, commit: bool) -> None:
+        from django.db import transaction
+
+        with transaction.atomic():
+            work("default")
+            transaction.set_rollback(not commit)
+
+
+@pytest.fixture(params=[Sqlite, SqlAlchemy, Django])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     made: Bench = request.param(tmp_path / "db")
     return made

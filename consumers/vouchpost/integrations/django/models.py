@@ -1,4 +1,4 @@
-"""The marks and guards, as rows beside the application's own."""
+"""The marks, the guards and the outbox, as rows beside the application's own."""
 
 from django.db import models
 
@@ -36,3 +36,18 @@ class Guard(models.Model):
 
     def __str__(self) -> str:
         return f"{self.receiver} {self.sequence}.{self.revision}"
+
+
+class Waiting(models.Model):
+    """A submission that the gateway has not taken yet."""
+
+    id = models.BigAutoField(primary_key=True)
+    key = models.CharField(max_length=255, unique=True)
+    email = models.TextField()
+    details = models.TextField()
+
+    class Meta:
+        app_label = "vouchpost"
+
+    def __str__(self) -> str:
+        return f"{self.key}"

@@ -1,0 +1,79 @@
+"""How far a long run has come, in a small file that is replaced as a whole: a crash leaves the old one or the new."""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from vouchpost.errors import ConfigurationError
+
+_FORMAT: Final = 1
+
+Key = int | str | UUID
+"""What rows are ordered by: their primary key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`last` is the key of the last row that was dealt with. `run` names the run, over all its restarts."""
+
+    run: str = field(default_factory=lambda: uuid4().hex)
+    last: Key | None = None
+    accepted: int = 0
+    refused: int = 0
+    finished: bool = False
+
+    @property
+    def done(self) -> int:
+        return self.accepted + self.refused
+
+    def ended(self) -> "Progress":
+        return replace(self, finished=True)
+
+    def past(self, last: Key, *, accepted: int, refused: int) -> "Progress":
+        return replace(self, last=last, accepted=self.accepted + accepted, refused=self.refused + refused)
+
+
+class Bookmark:
+    """Kept in the named file."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path)
+
+    def read(self) -> Progress | None:
+        """None where no run was begun; ConfigurationError for a file that is no bookmark."""
+        try:
+            text = self._path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        try:
+            content = json.loads(text)
+            if content.pop("format") != _FORMAT:
+                raise ValueError(_FORMAT)  # noqa: TRY301 - a file of another kind, like the others
+            return Progress(**content | {"last": _read_key(content["last"])})
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ConfigurationError(f"{self._path} is no bookmark of this version: name another file") from error
+
+    def write(self, progress: Progress) -> None:
+        content = asdict(progress) | {"format": _FORMAT, "last": _written_key(progress.last)}
+        beside = self._path.with_name(self._path.name + ".new")
+        with beside.open("w", encoding="utf-8") as file:
+            json.dump(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self._path)
+
+
+def _written_key(key: Key | None) -> Any:
+    if isinstance(key, UUID):
+        return {"uuid": str(key)}
+    if key is not None and type(key) not in {int, str}:
+        raise ConfigurationError(f"rows are told apart by a number, text or a UUID, not by a {type(key).__name__}")
+    return key
+
+
+def _read_key(content: Any) -> Key | None:
+    key: Key | None = UUID(content["uuid"]) if isinstance(content, dict) else content
+    return key

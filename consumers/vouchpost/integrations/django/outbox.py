@@ -1,0 +1,28 @@
+"""An outbox through the Django ORM. What is added within a transaction is part of it, as with all Django writes."""
+
+import json
+from collections.abc import Sequence
+
+from django.db import close_old_connections
+
+from vouchpost.integrations.django.models import Waiting
+from vouchpost.outbox import Submission
+
+
+class DjangoOutbox:
+    """In the database of this alias, or of the one that is given as `handle`."""
+
+    def __init__(self, using: str = "default") -> None:
+        self._using = using
+
+    def add(self, submission: Submission, *, handle: str | None = None) -> None:
+        row = Waiting(key=submission.key, email=submission.email, details=json.dumps(submission.details()))
+        Waiting.objects.using(handle or self._using).bulk_create([row], ignore_conflicts=True)  # it may wait already
+
+    def oldest(self, limit: int) -> Sequence[Submission]:
+        close_old_connections()  # a submitter's thread lives longer than a connection may
+        rows = Waiting.objects.using(self._using).order_by("id")[:limit]
+        return [Submission(row.email, key=row.key, **json.loads(row.details)) for row in rows]
+
+    def remove(self, key: str) -> None:
+        Waiting.objects.using(self._using).filter(key=key).delete()

@@ -1,0 +1,123 @@
+"""Verifies the addresses of existing users again: millions of rows, in chunks, at low priority, and on after a crash.
+
+A chunk is submitted, then the bookmark moves. So a crash repeats at most one chunk, and every submission of it under
+the idempotency key that it had: the gateway takes it once. Verdicts come as events, like all others.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Final, Protocol
+
+from vouchpost.bookmark import Bookmark, Key, Progress
+from vouchpost.client import Client
+from vouchpost.errors import ApiError, OverloadedError, RequestRefusedError
+from vouchpost.submission import Submission, Submitted
+
+_FIRST_PAUSE_S: Final = 1.0
+_LONGEST_PAUSE_S: Final = 30.0
+_HOPELESS: Final = frozenset({400, 413, 422})  # wrong with this one address; anything else is wrong with the run
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A row: its primary key, the address in it, and what the gateway shall call the subject."""
+
+    key: Key
+    email: str = field(repr=False)
+    subject_id: str | None = None
+
+
+class People(Protocol):
+    """Rows to go through, in the order of their keys. `people_of` makes it of a queryset or a select."""
+
+    def count(self) -> int:
+        """How many there are, for a progress bar."""
+
+    def after(self, key: Key | None, limit: int) -> Sequence[Person]:
+        """The next ones; none at the end. Never more than `limit` are in memory."""
+
+
+def reverify(
+    people: People,
+    *,
+    client: Client,
+    bookmark: Bookmark,
+    depth: str | None = None,
+    chunk: int = 500,
+    at_once: int = 8,
+    patience_s: float = 600,
+    told: Callable[[Progress], None] = lambda _: None,
+    pause: Callable[[float], None] = time.sleep,
+) -> Progress:
+    """Submits them all, from where the bookmark says; a finished run is followed by a new one.
+
+    Rows without an address, and those whose address the gateway refuses, are counted as refused.
+
+    A gateway that is away or overloaded is waited for, up to `patience_s`; then this raises, and the next call goes on.
+    """
+    sender = _Sender(client, at_once=at_once, patience_s=patience_s, pause=pause)
+    progress = bookmark.read()
+    if progress is None or progress.finished:
+        progress = Progress()
+        bookmark.write(progress)
+    told(progress)
+    while found := people.after(progress.last, chunk):
+        accepted = sender.send([_submission(one, run=progress.run, depth=depth) for one in found if one.email])
+        progress = progress.past(found[-1].key, accepted=accepted, refused=len(found) - accepted)
+        bookmark.write(progress)
+        told(progress)
+    progress = progress.ended()
+    bookmark.write(progress)
+    return progress
+
+
+def _submission(person: Person, *, run: str, depth: str | None) -> Submission:
+    """The key is that of the run, the row and the address: the same after a restart, another in the next run."""
+    key = sha256("\n".join((run, str(person.key), person.email)).encode(errors="surrogatepass")).hexdigest()
+    return Submission(person.email, subject_id=person.subject_id, depth=depth, priority="low", key=key)
+
+
+class _Sender:
+    """Sends chunks, and waits for the gateway where it has to."""
+
+    def __init__(self, client: Client, *, at_once: int, patience_s: float, pause: Callable[[float], None]) -> None:
+        self._client, self._at_once = client, at_once
+        self._patience_s, self._pause = patience_s, pause
+
+    def send(self, submissions: Sequence[Submission]) -> int:
+        """Until each was taken or refused for good; how many were taken."""
+        accepted, waited_s, pause_s = 0, 0.0, _FIRST_PAUSE_S
+        while submissions:
+            became = list(self._client.submit_many(submissions, at_once=self._at_once))
+            accepted += sum(one.error is None for one in became)
+            left = [one for one in became if one.error is not None and not _is_hopeless(one)]
+            if len(left) < len(submissions):
+                waited_s, pause_s = 0.0, _FIRST_PAUSE_S
+            if left:
+                error = _worst(left)
+                wait_s = max(pause_s, _asked_s(error))
+                if waited_s + wait_s > self._patience_s:
+                    raise error
+                self._pause(wait_s)
+                waited_s, pause_s = waited_s + wait_s, min(2 * pause_s, _LONGEST_PAUSE_S)
+            submissions = [one.submission for one in left]
+        return accepted
+
+
+def _is_hopeless(one: Submitted) -> bool:
+    return isinstance(one.error, RequestRefusedError) and one.error.status in _HOPELESS
+
+
+def _worst(left: Sequence[Submitted]) -> ApiError:
+    """A refusal of the run itself, the key's for instance, is raised at once; the others may end by themselves."""
+    errors = [one.error for one in left if one.error is not None]
+    for error in errors:
+        if isinstance(error, RequestRefusedError):
+            raise error
+    return errors[0]
+
+
+def _asked_s(error: ApiError) -> float:
+    return (error.retry_after_s or 0.0) if isinstance(error, OverloadedError) else 0.0

@@ -1,0 +1,119 @@
+"""Rows gone through in chunks: the same promises for a queryset and for a select."""
+
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, NullPool, create_engine, insert, select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from vouchpost import ConfigurationError
+from vouchpost.people import people_of
+from vouchpost.reverify import People, Person
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class User(Base):
+    __tablename__ = "users"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str | None]
+    number: Mapped[str] = mapped_column(default="")
+    active: Mapped[bool] = mapped_column(default=True)
+
+
+def engine_with(folder: Path, rows: list[dict[str, Any]]) -> Engine:
+    engine = create_engine(f"sqlite:///{folder / 'db'}", poolclass=NullPool)
+    Base.metadata.create_all(engine)
+    with engine.begin() as connection:
+        connection.execute(insert(User), rows)
+    return engine
+
+
+def rows(count: int) -> list[dict[str, Any]]:
+    return [{"id": 3 * number, "email": f"p{number}@example.com", "number": f"c{number}"} for number in range(count)]
+
+
+def selected(folder: Path) -> People:
+    engine = engine_with(folder, rows(25))
+    return people_of(select(User).where(User.id >= 15).order_by(User.email), engine=engine, subject="number")
+
+
+def queried(_: Path) -> People:
+    from tests.consumers.django_project import empty_database
+
+    empty_database()
+    from consumers.examples.marketing.models import Recipient
+
+    Recipient.objects.bulk_create(
+        Recipient(id=row["id"] + 1, email=row["email"], subject_id=row["number"]) for row in rows(25)
+    )
+    return people_of(Recipient.objects.filter(id__gte=15).order_by("email"), subject="subject_id")
+
+
+def managed(folder: Path) -> People:
+    """A manager is as good as the queryset of everybody."""
+    queried(folder)
+    from consumers.examples.marketing.models import Recipient
+
+    Recipient.objects.filter(id__lt=15).delete()
+    return people_of(Recipient.objects, subject="subject_id")
+
+
+@pytest.fixture(params=[selected, queried, managed])
+def people(request: pytest.FixtureRequest, tmp_path: Path) -> People:
+    make: Callable[[Path], People] = request.param
+    return make(tmp_path)
+
+
+def test_they_are_gone_through_in_the_order_of_their_keys_chunk_by_chunk(people: People) -> None:
+    chunks, last = list[list[Person]](), None
+    while found := people.after(last, 8):
+        chunks.append(list(found))
+        last = found[-1].key
+
+    everybody = [person for chunk in chunks for person in chunk]
+    assert [len(chunk) for chunk in chunks] == [8, 8, 4]
+    assert people.count() == 20
+    assert [person.email for person in everybody] == [f"p{number}@example.com" for number in range(5, 25)]
+    assert everybody[0].subject_id == "c5"
+
+
+def test_the_subject_is_the_key_unless_it_is_named_and_no_address_is_an_empty_one(tmp_path: Path) -> None:
+    engine = engine_with(tmp_path, [{"id": 7, "email": None}])
+
+    assert people_of(select(User.id, User.email), engine=engine).after(None, 10) == [Person(7, "", "7")]
+
+
+def test_a_hundred_thousand_rows_are_never_in_memory_at_once(tmp_path: Path) -> None:
+    people = people_of(select(User), engine=engine_with(tmp_path, rows(100_000)))
+    people.after(None, 1)
+    seen, last = 0, None
+    tracemalloc.start()
+
+    while found := people.after(last, 2000):
+        seen, last = seen + len(found), found[-1].key
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert seen == 100_000
+    assert peak < 5_000_000
+
+
+def test_what_cannot_be_gone_through_is_said(tmp_path: Path) -> None:
+    engine = engine_with(tmp_path, rows(1))
+
+    with pytest.raises(ConfigurationError, match="not a list"):
+        people_of([])
+    with pytest.raises(ConfigurationError, match="engine"):
+        people_of(select(User))
+    with pytest.raises(ConfigurationError, match="no column mail, nick"):
+        people_of(select(User), engine=engine, email="mail", subject="nick")
+
+
+def test_people_of_ones_own_stay_as_they_are(people: People) -> None:
+    assert people_of(people) is people
