@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.cases import CASES, redis_empty
+from tests.faults.cases import CASES
+from tests.faults.redis_cases import redis_empty
 from tests.faults.scene import Scene, opened
 from tests.faults.trial import Case, Trial, run
 

@@ -40,6 +40,20 @@ class Trial:
     def pause(self, low_s: float, high_s: float) -> None:
         time.sleep(self.chance.uniform(low_s, high_s))
 
+    def count(self, note: str, number: float) -> None:
+        self.notes[note] = self.notes.get(note, 0) + number
+
+    def kill_and_start(self, *names: str, down_s: float, wait_s: float = 2) -> None:
+        """SIGKILL at a random moment, and a start once they were away for a while."""
+        self.pause(wait_s / 4, wait_s)
+        with self.scene.keeper.leaving_alone(*names):
+            self.strike()
+            for name in names:
+                self.scene.children[name].kill()
+            time.sleep(down_s)
+            self.scene.start(*names)
+        self.heal()
+
 
 Fault = Callable[[Trial], None]
 
