@@ -87,7 +87,8 @@ class FaultProxy:
         ended = len(self._writers)
         for writer in list(self._writers):
             sock: socket.socket = writer.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
+            with contextlib.suppress(OSError):  # its other end may just have closed it
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RST)
             writer.transport.abort()
         return ended
 

@@ -41,11 +41,12 @@ from vouchpost_gateway.domain.world import Mode
 from vouchpost_gateway.embedded.home import Home
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.connection import LedgerRefused
-from vouchpost_gateway.ledger.fitness import CONFIG_NAMES, parse_config, parse_info, problems
+from vouchpost_gateway.ledger.fitness import CONFIG_NAMES, parse_config, parse_info, problems, refusal
 from vouchpost_gateway.ledger.record import FORMAT
 from vouchpost_gateway.ledger.seal import MasterKeys
 from vouchpost_gateway.ledger.store import Store
 from vouchpost_gateway.ledger.tenants import Tenants
+from vouchpost_gateway.ledger.watch import probe
 from vouchpost_gateway.setting_types import Durability
 from vouchpost_gateway.settings import Settings
 
@@ -98,7 +99,8 @@ async def _ledger_lines(settings: Settings) -> list[Line]:
     try:
         return await _look_at(store, settings)
     except LedgerUnavailable as error:
-        return [Line(Level.BROKEN, "ledger", f"{error}: is it running, and is VOUCHPOST_LEDGER_URL right?")]
+        words = refusal(str(error)) or f"{error}: is it running, and is VOUCHPOST_LEDGER_URL right?"
+        return [Line(Level.BROKEN, "ledger", words)]
     finally:
         await store.aclose()
 
@@ -112,6 +114,7 @@ async def _look_at(store: Store, settings: Settings) -> list[Line]:
     return [
         await _keys_line(store, settings),
         Line(Level.FINE, "ledger", f"{name} at {store.address}"),
+        await _permissions_line(store),
         *redis_lines(found, accept_loss=settings.accept_loss),
         clock_line(await _clock_offset_s(store)),
         partitions_line(ledger=partitions, settings=settings.partitions),
@@ -123,6 +126,14 @@ async def _look_at(store: Store, settings: Settings) -> list[Line]:
             ceiling=settings.memory_ceiling,
         ),
     ]
+
+
+async def _permissions_line(store: Store) -> Line:
+    try:
+        await probe(store)
+    except LedgerRefused as error:
+        return Line(Level.BROKEN, "permissions", refusal(str(error)) or str(error))
+    return Line(Level.FINE, "permissions", "scripts may run, and may tell what they did")
 
 
 async def _keys_line(store: Store, settings: Settings) -> Line:

@@ -6,6 +6,8 @@ command unanswered for longer than its limit is given up, with every command on 
 """
 
 import asyncio
+import os
+import socket
 import ssl
 from collections import deque
 from collections.abc import Callable
@@ -118,7 +120,9 @@ class Connection:
             async with asyncio.timeout(self._connect_limit_s):
                 return await self._greeted(await open_link(self.address, reply_limit_s=self._reply_limit_s))
         except (OSError, TimeoutError) as error:
-            raise LedgerUnavailable(f"cannot reach the ledger at {self.address}") from error
+            raise LedgerUnavailable(
+                f"cannot reach the ledger at {self.address}: {_reason(error, tls=self.address.tls)}"
+            ) from error
 
     async def _greeted(self, link: "Link") -> "Link":
         try:
@@ -133,6 +137,19 @@ class Connection:
         self._closed = True
         if self._link is not None:
             self._link.abort("closed")
+
+
+def _reason(error: OSError | TimeoutError, *, tls: bool) -> str:
+    """Why a connection could not be opened, for whoever set its URL."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted, {error.verify_message}"
+    if isinstance(error, socket.gaierror):
+        return "there is no such host"
+    if tls and isinstance(error, ssl.SSLError | ConnectionResetError | ConnectionAbortedError | TimeoutError):
+        return "it does not speak the TLS that rediss:// asks for"
+    if isinstance(error, TimeoutError):
+        return "nothing answers"
+    return os.strerror(error.errno).lower() if error.errno else type(error).__name__
 
 
 async def open_link(

@@ -73,6 +73,31 @@ def clock_problem(offset_s: float) -> Problem | None:
     return Problem("clock", f"this machine's clock is {abs(offset_s):.0f} s {way} the ledger's: set the clocks by NTP")
 
 
+_REFUSALS = (
+    ("NOAUTH", "Redis asks for a password, and VOUCHPOST_LEDGER_URL has none: redis://:password@host:port/0"),
+    ("WRONGPASS", "the user or the password in VOUCHPOST_LEDGER_URL is wrong"),
+    ("ERR invalid password", "the password in VOUCHPOST_LEDGER_URL is wrong"),
+    ("ERR AUTH", "VOUCHPOST_LEDGER_URL has a password, and Redis has none: set requirepass, or leave it out"),
+    ("ERR DB index", "VOUCHPOST_LEDGER_URL names a database that this Redis does not have: see its setting databases"),
+    ("READONLY", "VOUCHPOST_LEDGER_URL names a replica (its role is replica): the ledger is written on the primary"),
+)
+
+_FORBIDDEN = ("NOPERM", "ACL failure in script", "The user executing the script")
+
+
+def refusal(text: str) -> str | None:
+    """What to set when Redis answers this error to whoever signs in or begins; None for one that may pass."""
+    for start, words in _REFUSALS:
+        if text.startswith(start):
+            return words
+    if any(sign in text for sign in _FORBIDDEN):
+        return (
+            f"the ACL of the user in VOUCHPOST_LEDGER_URL forbids what the ledger needs ({text.strip()}): "
+            "allow it ~* &* +@all -@admin -@dangerous +info +config|get"
+        )
+    return None
+
+
 def broken(found: Sequence[Problem]) -> tuple[Problem, ...]:
     """Those because of which a process must not start, or must turn not-ready."""
     return tuple(problem for problem in found if problem.breaks)

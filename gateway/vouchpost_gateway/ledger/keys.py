@@ -7,6 +7,7 @@ All keys of a world share one hash tag, its partition, so each script stays in o
 | `{vp}:meta`              | hash   | format numbers, number of partitions, generation of this ledger             |
 | `{vp}:tenants`           | hash   | tenant name -> tenant                                                       |
 | `{vp}:janitor`           | string | who cleans up at the moment; expires                                        |
+| `{vp}:probe`             | any    | nothing: a process that starts tries what it may do                         |
 | `{p07}:due`              | zset   | lane -> when its earliest work is due, ms                                   |
 | `{p07}:bell`             | hash   | lane -> `generation rung_until_ms slow`                                     |
 | `{p07}:keys`             | hash   | short id -> API key                                                         |
@@ -39,6 +40,7 @@ from vouchpost_gateway.domain.world import World
 META = "{vp}:meta"
 TENANTS = "{vp}:tenants"
 JANITOR = "{vp}:janitor"
+PROBE = "{vp}:probe"
 
 
 def partition_prefix(partition: int) -> str:

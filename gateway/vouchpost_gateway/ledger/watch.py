@@ -18,14 +18,22 @@ from vouchpost_gateway.ledger.fitness import (
     parse_config,
     parse_info,
     problems,
+    refusal,
 )
 from vouchpost_gateway.ledger.record import FORMAT
+from vouchpost_gateway.ledger.scripts import load
 from vouchpost_gateway.ledger.store import Store
 
+_PROBE = load("probe")
 _INTERVAL_S = 1.0
 _STALE_S = 3.0
 _CONFIG_EVERY = 5
 _START_LIMIT_S = 10.0
+
+
+async def probe(store: Store) -> None:
+    """Returns when the ledger's user may do what scripts do; LedgerUnavailable otherwise."""
+    await store.run(_PROBE, [keys.PROBE], [keys.WAKE_CHANNEL])
 
 
 @dataclass(slots=True)
@@ -54,10 +62,13 @@ class Watch:
         gives_up = time.monotonic() + _START_LIMIT_S
         while True:
             try:
+                await probe(self.store)
                 await self._recognise()
                 found = broken(await self._look())
                 break
-            except LedgerUnavailable:
+            except LedgerUnavailable as error:
+                if words := refusal(str(error)):
+                    raise Misconfigured(words) from error
                 if time.monotonic() >= gives_up:
                     raise
                 await asyncio.sleep(0.2)

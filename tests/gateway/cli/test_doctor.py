@@ -73,6 +73,32 @@ def test_a_ledger_that_is_not_there_is_a_broken_promise(monkeypatch: pytest.Monk
     assert "hunter2" not in result.output
 
 
+def test_a_password_that_is_wrong_is_named_by_its_setting_and_not_shown(
+    ledger: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOUCHPOST_LEDGER_URL", redis_url.replace("redis://", "redis://nobody:hunter2@"))
+
+    result = CliRunner().invoke(app)
+
+    assert result.exit_code == 1
+    assert "broken  ledger: the user or the password in VOUCHPOST_LEDGER_URL is wrong" in result.output
+    assert "hunter2" not in result.output
+
+
+def test_a_user_who_may_not_publish_is_told_what_to_be_allowed(
+    ledger: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.execute_command("ACL", "SETUSER", "mute", "on", ">pw", "~*", "resetchannels", "+@all")
+    monkeypatch.setenv("VOUCHPOST_LEDGER_URL", redis_url.replace("redis://", "redis://mute:pw@"))
+
+    result = CliRunner().invoke(app)
+
+    ledger.acl_deluser("mute")
+    assert result.exit_code == 1
+    assert "broken  permissions: the ACL of the user in VOUCHPOST_LEDGER_URL" in result.output
+    assert "~* &* +@all" in result.output
+
+
 def test_what_a_ledger_was_made_with_is_compared(ledger: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     CliRunner().invoke(keys_app, ["create", "--mode", "test"])
     monkeypatch.setenv("VOUCHPOST_PARTITIONS", "8")

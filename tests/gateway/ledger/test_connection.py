@@ -125,6 +125,30 @@ def test_where_nothing_listens_it_says_so_without_the_password() -> None:
     _with("redis://user:hunter2@127.0.0.1:1/0", work)
 
 
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        pytest.param("redis://127.0.0.1:1/0", "connection refused", id="nothing-listens"),
+        pytest.param("unix:///nowhere/redis.sock", "no such file or directory", id="no-socket"),
+        pytest.param("redis://no-such-host.invalid:1/0", "no such host|nothing answers", id="no-host"),
+    ],
+)
+def test_why_it_cannot_be_reached_is_said(url: str, reason: str) -> None:
+    async def work(connection: Connection) -> None:
+        with pytest.raises(LedgerUnavailable, match=reason):
+            await connection.call("PING")
+
+    _with(url, work)
+
+
+def test_tls_with_a_server_that_has_none_is_said(redis_url: str) -> None:
+    async def work(connection: Connection) -> None:
+        with pytest.raises(LedgerUnavailable, match="does not speak the TLS that rediss:// asks for"):
+            await connection.call("PING")
+
+    _with(redis_url.replace("redis://", "rediss://"), work)
+
+
 def test_a_closed_connection_stays_closed(redis_url: str) -> None:
     async def work(connection: Connection) -> None:
         await connection.call("PING")

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +169,69 @@ def test_a_ledger_that_stops_answering_turns_not_ready_by_itself(
             return ready, watch.readiness().problems
 
     assert asyncio.run(main()) == (True, ("the ledger does not answer",))
+
+
+ASKED_FOR = ("+@all", "-@admin", "-@dangerous", "+info", "+config|get")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        pytest.param(("~*", "&*", "+@all", "-@scripting"), id="no-scripts"),
+        pytest.param(("~*", "&*", "+@all", "-@sortedset"), id="no-lanes"),
+        pytest.param(("~*", "resetchannels", "+@all"), id="no-channel"),
+        pytest.param(("~other:*", "&*", "+@all"), id="no-key"),
+        pytest.param(("~*", "&*", "+@all", "-info"), id="no-info"),
+    ],
+)
+def test_a_user_who_may_not_do_what_scripts_do_is_found_out_at_the_start(
+    every_redis_url: str, rules: tuple[str, ...]
+) -> None:
+    """Not by the first request: a script that may not publish fails after it has written."""
+    with _user(every_redis_url, *rules) as url, pytest.raises(Misconfigured, match="the ACL of the user in") as refused:
+        _watched(url)
+
+    assert "VOUCHPOST_LEDGER_URL" in str(refused.value)
+
+
+def test_a_user_with_the_rights_that_are_asked_for_will_do(every_redis_url: str) -> None:
+    with _user(every_redis_url, "~*", "&*", *ASKED_FOR) as url:
+        assert _watched(url) == [()]
+
+
+@contextmanager
+def _user(url: str, *rules: str) -> Iterator[str]:
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+        client.execute_command("ACL", "SETUSER", "app", "reset", "on", ">pw", *rules)
+        yield url.replace("redis://", "redis://app:pw@", 1)
+        client.execute_command("ACL", "DELUSER", "app")
+
+
+def test_what_is_wrong_with_the_url_is_said_at_once_and_by_its_name(fit_url: str, tmp_path: Path) -> None:
+    with running(tmp_path) as other, redis.Redis.from_url(other.url) as client:
+        wrong = {
+            fit_url.replace("redis://", "redis://:secret-1@"): "has a password, and Redis has none",
+            fit_url.replace("/0", "/99"): "names a database",
+        }
+        client.config_set("requirepass", "right")
+        client.execute_command("AUTH", "right")
+        wrong |= {
+            other.url: "asks for a password",
+            other.url.replace("redis://", "redis://:secret-1@"): "is wrong",
+        }
+        for url, words in wrong.items():
+            started = time.monotonic()
+            with pytest.raises(Misconfigured, match=words) as refused:
+                _watched(url)
+            assert time.monotonic() - started < 3, "nothing is gained by waiting"
+            assert "VOUCHPOST_LEDGER_URL" in str(refused.value)
+            assert "secret-1" not in str(refused.value)
+
+
+def test_a_replica_is_refused_as_one(fit_url: str, tmp_path: Path) -> None:
+    with running(tmp_path) as replica, redis.Redis.from_url(replica.url) as client:
+        client.replicaof("127.0.0.1", int(fit_url.rpartition(":")[2].partition("/")[0]))
+
+        with pytest.raises(Misconfigured, match="its role is replica"):
+            _watched(replica.url)
