@@ -88,7 +88,7 @@ def test_a_password_that_is_wrong_is_named_by_its_setting_and_not_shown(
 def test_a_user_who_may_not_publish_is_told_what_to_be_allowed(
     ledger: redis.Redis, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger.execute_command("ACL", "SETUSER", "mute", "on", ">pw", "~*", "resetchannels", "+@all")
+    ledger.acl_setuser("mute", enabled=True, passwords=["+pw"], keys=["*"], reset_channels=True, commands=["+@all"])
     monkeypatch.setenv("VOUCHPOST_LEDGER_URL", redis_url.replace("redis://", "redis://mute:pw@"))
 
     result = CliRunner().invoke(app)
