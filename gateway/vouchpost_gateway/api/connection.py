@@ -1,7 +1,8 @@
 """One connection, held to what uvicorn leaves open: receipt in time, a head of bounded size, one Host, one length.
 
-uvicorn with httptools has no deadline for receiving a request, takes heads of any size, and lets requests with no
-Host, two Hosts, or both Content-Length and Transfer-Encoding through. An ASGI middleware is too late for all of these.
+uvicorn with httptools has no deadline for receiving a request, takes heads of any size, keeps trailers without end and
+among the headers, and lets requests with no Host, two Hosts, or both Content-Length and Transfer-Encoding through. An
+ASGI middleware is too late for all of these.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ from vouchpost_gateway.api.wire_problems import BAD_REQUEST, TOO_LATE, TOO_LONG,
 # RFC 3986 section 3.2: the characters of a host and port; user information has no place in Host (RFC 9110 7.2).
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]{1,259}")
 _LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
+# One byte of a body may come as a chunk of its own, `1 CRLF x CRLF`; chunk extensions and trailers are what is above.
+_BYTES_PER_BODY_BYTE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._in_head = True
         self._in_message = False
         self._head_bytes = 0
+        self._framing_bytes = 0
         self._refusal = BAD_REQUEST
         self._refused = False
 
@@ -106,8 +110,10 @@ class GuardedConnection(HttpToolsProtocol):
             return
         if self._in_head:
             self._head_bytes += len(data)
+        else:
+            self._framing_bytes += len(data)
         super().data_received(data)
-        if self._in_message and self._in_head and self._head_bytes > self._guard.limits.head_bytes:
+        if self._in_message and max(self._head_bytes, self._framing_bytes) > self._guard.limits.head_bytes:
             self._refuse(TOO_LONG)
         if not self._in_message:
             self._end_receipt()
@@ -118,16 +124,26 @@ class GuardedConnection(HttpToolsProtocol):
         super().on_message_begin()
         self._in_message = self._in_head = True
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A trailer is no header (RFC 9110 section 6.5.1): it comes when those were checked, or even acted upon."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._check_length()
         check_framing(self.headers, http_version=self.parser.get_http_version())
         super().on_headers_complete()
         self._in_head = False
-        self._head_bytes = 0
+        self._head_bytes = self._framing_bytes = 0
+
+    def on_body(self, body: bytes) -> None:
+        self._framing_bytes = max(0, self._framing_bytes - _BYTES_PER_BODY_BYTE * len(body))
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._in_message = False
         self._in_head = True
+        self._framing_bytes = 0
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's words are not ours

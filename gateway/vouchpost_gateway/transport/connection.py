@@ -17,6 +17,8 @@ from vouchpost_gateway.transport.failed import AttemptFailed
 MAX_HEAD_BYTES = 32 * 1024
 MAX_BODY_BYTES = 16 * 1024
 MAX_KEPT_BYTES = 512
+# Chunk extensions and trailers are no body, and the parser keeps a trailer until it ends.
+_MAX_BYTES = MAX_HEAD_BYTES + MAX_BODY_BYTES
 # What is left of a body once the status is known may take this long; then the connection is given up.
 DRAIN_S = 1.0
 
@@ -155,7 +157,7 @@ class Connection(asyncio.Protocol):
         if self._stage is _Stage.HEAD:
             if self._received > MAX_HEAD_BYTES:
                 self._end(Failure.PROTOCOL_ERROR)
-        elif self._stage is _Stage.COMPLETE or self._body_bytes > MAX_BODY_BYTES:
+        elif self._stage is _Stage.COMPLETE or self._body_bytes > MAX_BODY_BYTES or self._received > _MAX_BYTES:
             self._waiter.set_result(self._reply)
         elif self._limit.when() == self._deadline:
             self._limit.cancel()

@@ -88,6 +88,79 @@ def test_a_bad_chunk_ends_the_connection(caller: Caller, chunk: bytes) -> None:
     on_server(caller.app, talk)
 
 
+CLOSE = b"Connection: close\r\n"
+CHUNKED = b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+LAST_CHUNK = b"1b\r\n" + b'{"email":"ada@example.org"}' + b"\r\n0\r\n"
+
+
+@pytest.mark.parametrize(
+    "trailer", [b"Authorization: Bearer x", b"Host: evil.example", b"Content-Encoding: gzip", b"Idempotency-Key: a b"]
+)
+def test_a_trailer_is_no_header(caller: Caller, trailer: bytes) -> None:
+    key = b"Authorization: Bearer " + (caller.key or "").encode() + b"\r\n"
+
+    async def talk(port: int) -> None:
+        answer = await send(port, POST + CLOSE + key + CHUNKED + LAST_CHUNK + trailer + b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 202 ")
+
+    on_server(caller.app, talk)
+
+
+def test_a_key_in_a_trailer_is_none(caller: Caller) -> None:
+    trailer = b"Authorization: Bearer " + (caller.key or "").encode() + b"\r\n\r\n"
+
+    async def talk(port: int) -> None:
+        answer = await send(port, POST + CLOSE + CHUNKED + LAST_CHUNK + trailer)
+        assert answer.startswith(b"HTTP/1.1 401 ")
+
+    on_server(caller.app, talk)
+
+
+ENDLESS = {
+    "trailers": (LAST_CHUNK, b"X-A: a\r\n" * 100),
+    "one trailer": (LAST_CHUNK + b"X-A: ", b"a" * 800),
+    "an extension": (b"1;a=", b"a" * 800),
+    "an extension of each chunk": (b"", b"1;a=" + b"a" * 800 + b"\r\nx\r\n"),
+}
+
+
+@pytest.mark.parametrize(("start", "piece"), ENDLESS.values(), ids=ENDLESS)
+@pytest.mark.parametrize("known", [True, False], ids=["with a key", "without a key"])
+def test_what_is_no_body_between_and_after_chunks_is_cut_off(
+    caller: Caller, start: bytes, piece: bytes, *, known: bool
+) -> None:
+    """Long before the deadline, for all of it would be kept until then."""
+    key = b"Authorization: Bearer " + (caller.key or "").encode() + b"\r\n" if known else b""
+
+    async def talk(port: int) -> None:
+        async with connected(port) as (reader, writer):
+            reading = asyncio.create_task(read_all(reader))
+            writer.write(POST + key + CHUNKED + start)
+            while not reading.done():
+                writer.write(piece)
+                await asyncio.sleep(0.005)
+            answer = await reading
+        assert answer.startswith(b"HTTP/1.1 431 " if known else b"HTTP/1.1 401 ")
+
+    on_server(caller.app, talk, Limits(receipt_s=10, head_bytes=2_000, linger_s=0.2, flush_s=0.5))
+
+
+def test_a_body_may_come_a_byte_at_a_time(caller: Caller) -> None:
+    key = b"Authorization: Bearer " + (caller.key or "").encode() + b"\r\n"
+    body = b'{"email":"ada@example.org","metadata":{"a":"' + b"b" * 500 + b'"}}'
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+
+    async def talk(port: int) -> None:
+        async with connected(port) as (reader, writer):
+            writer.write(POST + key + CHUNKED)
+            for start in range(0, len(chunks), 7):
+                writer.write(chunks[start : start + 7])
+                await asyncio.sleep(0)
+            assert (await reader.readline()).startswith(b"HTTP/1.1 202 ")
+
+    on_server(caller.app, talk, Limits(receipt_s=5, head_bytes=500))
+
+
 def test_the_target_may_be_absolute_and_leads_nowhere_else(app: ASGIApp) -> None:
     """RFC 9112 section 3.2.2: a server has to accept the absolute form; nothing here is made from its host."""
 

@@ -12,6 +12,7 @@ import pytest
 from tests.gateway.transport.senders import answer_to, opened
 from tests.gateway.transport.servers import Reply, serving
 from vouchpost_gateway.domain.outcome import Answer, Failure
+from vouchpost_gateway.transport.connection import MAX_BODY_BYTES, MAX_HEAD_BYTES
 
 CHUNKED = b"HTTP/1.1 500 X\r\nTransfer-Encoding: chunked\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -130,6 +131,32 @@ class TestSize:
         assert answer.status_code == 200
         assert answer.duration_s < 2
         assert sent < 64_000_000  # what the kernel's buffers swallow before the connection is cut
+
+    @pytest.mark.parametrize(
+        ("start", "piece"),
+        [
+            pytest.param(b"0\r\n", b"X-A: a\r\n" * 1000, id="trailers"),
+            pytest.param(b"0\r\nX-A: ", b"a" * 8000, id="one trailer"),
+            pytest.param(b"1;a=", b"a" * 8000, id="an extension"),
+            pytest.param(b"", (b"1;a=" + b"a" * 800 + b"\r\nx\r\n") * 10, id="an extension of each chunk"),
+        ],
+    )
+    def test_what_is_no_body_between_and_after_chunks_is_cut_off(self, start: bytes, piece: bytes) -> None:
+        sent = 0
+
+        async def reply(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal sent
+            writer.write(b"HTTP/1.1 503 X\r\nTransfer-Encoding: chunked\r\n\r\n" + start)
+            while True:
+                writer.write(piece)
+                await writer.drain()
+                sent += len(piece)
+                await asyncio.sleep(0.01)
+
+        answer = answer_to(reply)
+
+        assert answer.status_code == 503
+        assert sent < 10 * (MAX_HEAD_BYTES + MAX_BODY_BYTES)
 
     def test_endless_chunks_are_cut_off(self) -> None:
         head = b"HTTP/1.1 503 X\r\nTransfer-Encoding: chunked\r\n\r\n"
