@@ -10,7 +10,7 @@ from vouchpost_gateway.api.answer import NO_CONTENT, Answer, json_answer
 from vouchpost_gateway.api.call import Call
 from vouchpost_gateway.api.fields import MAX_LABEL_CHARACTERS, Instant, instant_ms, printable, refuse
 from vouchpost_gateway.api.operation import LIST_PARAMETERS, Body, Operation, reads, writes
-from vouchpost_gateway.domain.access import ApiKey
+from vouchpost_gateway.domain.access import ApiKey, check_scopes
 from vouchpost_gateway.domain.errors import InvalidField, NotFound
 from vouchpost_gateway.domain.event import timestamp_text
 from vouchpost_gateway.domain.ids import MalformedIdError, parse_plain_id
@@ -42,7 +42,7 @@ class NewKeyBody(Body):
 
 
 async def create(call: Call, body: NewKeyBody) -> Answer:
-    _check_scopes(frozenset(body.scopes), for_partner=body.partner_id is not None)
+    check_scopes(frozenset(body.scopes), for_partner=body.partner_id is not None)
     key, text = await call.services.access.create_key(
         call.world,
         scopes=frozenset(body.scopes),
@@ -51,13 +51,6 @@ async def create(call: Call, body: NewKeyBody) -> Answer:
         expires_ms=_expiry_ms(body.expires_at, now_ms=call.tools.now_ms()),
     )
     return json_answer(_view(key) | {"key": text}, status=201)
-
-
-def _check_scopes(scopes: frozenset[Scope], *, for_partner: bool) -> None:
-    if for_partner and scopes != {Scope.SUBSCRIPTIONS_OWN}:
-        raise InvalidField("scopes", "must be subscriptions:own alone for the key of a partner")
-    if not for_partner and Scope.SUBSCRIPTIONS_OWN in scopes:
-        raise InvalidField("scopes", "subscriptions:own is for keys of partners; use subscriptions:all")
 
 
 def _expiry_ms(text: str | None, *, now_ms: int) -> int | None:

@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vouchpost_gateway.cli.world import TENANT, ModeOption, TenantOption, in_world, shown
-from vouchpost_gateway.domain.access import ApiKey
+from vouchpost_gateway.cli.world import TENANT, WIDTH, ModeOption, TenantOption, in_world, shown
+from vouchpost_gateway.domain.access import ApiKey, check_scopes
 from vouchpost_gateway.domain.world import Scope, World
 from vouchpost_gateway.wiring import Gateway
 
@@ -24,18 +24,23 @@ def create(
     *,
     tenant: TenantOption = TENANT,
     mode: ModeOption,
-    scope: Annotated[list[Scope] | None, typer.Option(help="What the key may do; admin if none is given.")] = None,
+    scope: Annotated[
+        list[Scope] | None,
+        typer.Option(help="What the key may do. Without it: admin; for a partner the one scope it can have."),
+    ] = None,
     label: Annotated[str, typer.Option(help="What the key is for.")] = "",
     partner: Annotated[str | None, typer.Option(help="The partner that the key belongs to.")] = None,
     expires_days: Annotated[int | None, typer.Option(min=1, max=36_500, help="After how many days it ends.")] = None,
 ) -> None:
     """Makes a key and prints it, once. The tenant is made when it does not exist."""
     expires_ms = None if expires_days is None else time.time_ns() // 1_000_000 + expires_days * _DAY_MS
+    scopes = frozenset(scope or [Scope.ADMIN if partner is None else Scope.SUBSCRIPTIONS_OWN])
 
     async def work(gateway: Gateway, world: World) -> None:
+        check_scopes(scopes, for_partner=partner is not None)
         _, text = await gateway.services.access.create_key(
             world,
-            scopes=frozenset(scope or [Scope.ADMIN]),
+            scopes=scopes,
             label=label,
             partner_id=partner,
             expires_ms=expires_ms,
@@ -59,7 +64,7 @@ def list_keys(*, tenant: TenantOption = TENANT, mode: ModeOption) -> None:
             after = page.next
             if after is None:
                 break
-        Console().print(table)
+        Console(width=WIDTH).print(table)
 
     in_world(tenant, mode, work)
 

@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vouchpost_gateway.cli.world import TENANT, ModeOption, TenantOption, in_world, shown
+from vouchpost_gateway.cli.world import TENANT, WIDTH, ModeOption, TenantOption, in_world, shown
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.wiring import Gateway
 
@@ -45,7 +45,7 @@ def list_partners(*, tenant: TenantOption = TENANT, mode: ModeOption) -> None:
             after = page.next
             if after is None:
                 break
-        Console().print(table)
+        Console(width=WIDTH).print(table)
 
     in_world(tenant, mode, work)
 

@@ -11,6 +11,8 @@ from vouchpost_gateway.domain.world import Mode, World
 from vouchpost_gateway.wiring import Gateway, now_ms, opened
 
 TENANT = "default"
+# Of a list. Wider than most terminals: a line may be broken there, but an id that is cut short is of no use.
+WIDTH = 250
 
 TenantOption = Annotated[str, typer.Option(help="Whose: the name of the tenant.")]
 ModeOption = Annotated[Mode, typer.Option(help="live asks the Internet, test the sandbox.")]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 
+from vouchpost_gateway.domain.errors import InvalidField
 from vouchpost_gateway.domain.ids import encode
 from vouchpost_gateway.domain.world import Mode, Scope, World
 
@@ -59,6 +60,14 @@ def parse_key(text: str) -> PresentedKey | None:
         return None
     mode, partition, short_id, secret = match.groups()
     return PresentedKey(Mode(mode), int(partition), short_id, hash_secret(secret))
+
+
+def check_scopes(scopes: frozenset[Scope], *, for_partner: bool) -> None:
+    """InvalidField unless a partner's key has the scope subscriptions:own alone, and no other key has it."""
+    if for_partner and scopes != {Scope.SUBSCRIPTIONS_OWN}:
+        raise InvalidField("scopes", "must be subscriptions:own alone for the key of a partner")
+    if not for_partner and Scope.SUBSCRIPTIONS_OWN in scopes:
+        raise InvalidField("scopes", "subscriptions:own is for keys of partners; use subscriptions:all")
 
 
 def hash_secret(secret: str) -> bytes:

@@ -12,8 +12,8 @@ All keys of a world share one hash tag, its partition, so each script stays in o
 | `{p07}:bell`             | hash   | lane -> `generation rung_until_ms slow`                                     |
 | `{p07}:keys`             | hash   | short id -> API key                                                         |
 | `{p07}0001:d`            | string | the tenant's data key, sealed under the master key                          |
-| `{p07}0001:k`            | zset   | short ids of the tenant's API keys                                          |
-| `{p07}0001:p`            | hash   | partner id -> partner                                                       |
+| `{p07}0001l:k`           | zset   | when made and short id of each API key                                      |
+| `{p07}0001l:p`           | hash   | partner id -> partner                                                       |
 | `{p07}0001l:n`           | hash   | last sequence, revision and count of the subscription set, in-flight totals |
 | `{p07}0001l:r:STEM`      | string | a record: one verification, or one event that stands alone                  |
 | `{p07}0001l:i:DIGEST`    | string | an idempotency entry; expires                                               |
@@ -72,12 +72,12 @@ def data_key(world: World) -> str:
     return tenant_prefix(world) + ":d"
 
 
-def tenant_keys(world: World) -> str:
-    return tenant_prefix(world) + ":k"
+def key_list(world: World) -> str:
+    return world_prefix(world) + ":k"
 
 
 def partners(world: World) -> str:
-    return tenant_prefix(world) + ":p"
+    return world_prefix(world) + ":p"
 
 
 def lane_part(lane: Lane, part: str) -> str:

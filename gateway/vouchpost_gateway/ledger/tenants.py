@@ -19,6 +19,7 @@ from vouchpost_gateway.ledger.seal import CannotOpen, MasterKeys, TenantSeal
 from vouchpost_gateway.ledger.store import Store
 
 _ID_LENGTH = 4
+_TIME_LENGTH = 10
 _TENANTS_CHECKED = 10
 
 
@@ -110,27 +111,28 @@ class AccessRecords:
         """The key first, its entry in the tenant's list second: a key that is not listed yet still works."""
         world = World(key.tenant_id, key.mode, key.partition)
         await self.store.call("HSET", keys.api_keys(key.partition), key.short_id, _pack_key(key))
-        await self.store.call("ZADD", keys.tenant_keys(world), 0, key.short_id)
+        await self.store.call("ZADD", keys.key_list(world), 0, _listed(key))
 
     async def key(self, partition: int, short_id: str) -> ApiKey | None:
         packed = await self.store.call("HGET", keys.api_keys(partition), short_id)
         return _key(partition, short_id, packed) if packed else None
 
     async def remove_key(self, world: World, short_id: str) -> bool:
-        """Whether there was such a key of this tenant. It stops working before it leaves the list."""
+        """Whether there was such a key of this world. It stops working before it leaves the list."""
         found = await self.key(world.partition, short_id)
-        if found is None or found.tenant_id != world.tenant_id:
+        if found is None or World(found.tenant_id, found.mode, found.partition) != world:
             return False
         await self.store.call("HDEL", keys.api_keys(world.partition), short_id)
-        await self.store.call("ZREM", keys.tenant_keys(world), short_id)
+        await self.store.call("ZREM", keys.key_list(world), _listed(found))
         return True
 
     async def keys(self, world: World, *, after: str | None, limit: int) -> Page[ApiKey]:
-        low = f"({after}" if after else "-"
-        names = await self.store.call("ZRANGEBYLEX", keys.tenant_keys(world), low, "+", "LIMIT", 0, limit + 1)
-        found = await asyncio.gather(*(self.key(world.partition, name.decode()) for name in names[:limit]))
-        following = names[limit - 1].decode() if len(names) > limit else None
-        return Page([key for key in found if key is not None], following)
+        """Newest first. One that is being revoked is left out, though its place in the page is taken."""
+        high = f"({after}" if after else "+"
+        listed = await self.store.call("ZREVRANGEBYLEX", keys.key_list(world), high, "-", "LIMIT", 0, limit + 1)
+        names = [member.decode() for member in listed]
+        found = await asyncio.gather(*(self.key(world.partition, name[_TIME_LENGTH:]) for name in names[:limit]))
+        return Page([key for key in found if key is not None], names[limit - 1] if len(names) > limit else None)
 
     async def add_partner(self, world: World, partner: Partner) -> None:
         packed = _packed([1, partner.name, partner.created_ms])
@@ -164,6 +166,11 @@ def _packed(fields: list[Any]) -> bytes:
 def _tenant(name: str, packed: bytes) -> Tenant:
     _format, tenant_id, partition, created_ms = msgpack.unpackb(packed)
     return Tenant(tenant_id, name, partition, created_ms)
+
+
+def _listed(key: ApiKey) -> str:
+    """A key in the list of its world, which sorts by when it was made."""
+    return encode(key.created_ms, _TIME_LENGTH) + key.short_id
 
 
 def _pack_key(key: ApiKey) -> bytes:

@@ -49,12 +49,35 @@ def test_a_key_may_belong_to_a_partner_who_takes_it_along(ledger: redis.Redis) -
     keys("create", "--mode", "test")
     partner = CliRunner().invoke(partners_app, ["create", "Initech [bold]", "--mode", "test"]).stdout.strip()
 
-    assert keys("create", "--mode", "test", "--partner", partner, "--scope", "subscriptions:own").exit_code == 0
+    assert keys("create", "--mode", "test", "--partner", partner).exit_code == 0
+    assert "subscriptions:own" in keys("list", "--mode", "test").stdout
     assert re.search(
         rf"{partner} +Initech \[bold\]", CliRunner().invoke(partners_app, ["list", "--mode", "test"]).stdout
     )
     assert CliRunner().invoke(partners_app, ["delete", partner, "--mode", "test"]).exit_code == 0
     assert partner not in keys("list", "--mode", "test").stdout
+
+
+@pytest.mark.parametrize("scope", ["admin", "subscriptions:all", "verifications:read"])
+def test_the_key_of_a_partner_claims_no_other_scope(ledger: redis.Redis, scope: str) -> None:
+    keys("create", "--mode", "test")
+    partner = CliRunner().invoke(partners_app, ["create", "Initech", "--mode", "test"]).stdout.strip()
+
+    result = keys("create", "--mode", "test", "--partner", partner, "--scope", scope)
+
+    assert result.exit_code == 1
+    assert "scopes: must be subscriptions:own alone" in result.stderr
+    assert keys("create", "--mode", "test", "--scope", "subscriptions:own").exit_code == 1
+
+
+def test_an_id_is_shown_whole_however_narrow_the_terminal(ledger: redis.Redis) -> None:
+    public = keys("create", "--mode", "test", "--label", "a label that takes some room").stdout.strip()[:22]
+    partner = CliRunner().invoke(partners_app, ["create", "Initech", "--mode", "test"]).stdout.strip()
+    keys("create", "--mode", "test", "--partner", partner)
+
+    listed = CliRunner(env={"COLUMNS": "60"}).invoke(app, ["list", "--mode", "test"]).stdout
+
+    assert public in listed.split()
 
 
 def test_an_unknown_partner_is_refused(ledger: redis.Redis) -> None:

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from vouchpost_gateway.ledger.seal import CannotOpen, MasterKeys
 from vouchpost_gateway.ledger.tenants import AccessRecords, Tenants
 
 
-def _key(world: World, short_id: str) -> ApiKey:
+def _key(world: World, short_id: str, *, created_ms: int = START_MS) -> ApiKey:
     return ApiKey(
         short_id=short_id,
         tenant_id=world.tenant_id,
@@ -19,7 +20,7 @@ def _key(world: World, short_id: str) -> ApiKey:
         partition=world.partition,
         secret_hash=bytes(32),
         scopes=frozenset({Scope.ADMIN, Scope.VERIFICATIONS_READ}),
-        created_ms=START_MS,
+        created_ms=created_ms,
         label="é",
         partner_id="prt_1",
         expires_ms=START_MS + 1,
@@ -85,21 +86,22 @@ def test_a_key_comes_back_as_it_was_written_until_it_is_removed(bench: Bench) ->
     assert not bench.run(records.remove_key(bench.world, key.short_id))
 
 
-def test_no_tenant_removes_the_key_of_another_in_its_partition(bench: Bench) -> None:
+@pytest.mark.parametrize("other", [{"tenant_id": "zzzz"}, {"mode": Mode.TEST}], ids=["tenant", "mode"])
+def test_no_tenant_or_mode_removes_the_key_of_another_in_its_partition(bench: Bench, other: dict[str, Any]) -> None:
     records, key = AccessRecords(bench.store), _key(bench.world, "000000000001")
     bench.run(records.add_key(key))
-    neighbour = dataclasses.replace(bench.world, tenant_id="zzzz")
+    neighbour = dataclasses.replace(bench.world, **other)
 
     assert not bench.run(records.remove_key(neighbour, key.short_id))
 
     assert bench.run(records.key(bench.world.partition, key.short_id)) == key
 
 
-def test_keys_and_partners_are_listed_page_by_page(bench: Bench) -> None:
+def test_keys_and_partners_are_listed_newest_first_page_by_page(bench: Bench) -> None:
     records = AccessRecords(bench.store)
-    names = [f"{number:012d}" for number in range(5)]
-    for name in names:
-        bench.run(records.add_key(_key(bench.world, name)))
+    names = [f"{number:012d}" for number in (3, 1, 4, 2, 5)]
+    for age, name in enumerate(names):
+        bench.run(records.add_key(_key(bench.world, name, created_ms=START_MS + age)))
         bench.run(records.add_partner(bench.world, Partner(f"prt_{name}", name, START_MS)))
 
     found, after = [], None
@@ -111,6 +113,19 @@ def test_keys_and_partners_are_listed_page_by_page(bench: Bench) -> None:
             break
     partners = bench.run(records.partners(bench.world, after=None, limit=2))
 
-    assert sorted(found) == names
-    assert [partner.name for partner in partners.items] == names[:2:-1]
+    assert found == names[::-1]
+    assert [partner.name for partner in partners.items] == sorted(names)[:2:-1]
     assert bench.run(records.partner(bench.world, "prt_none")) is None
+
+
+def test_live_and_test_mode_know_nothing_of_each_others_keys_and_partners(bench: Bench) -> None:
+    records, test = AccessRecords(bench.store), dataclasses.replace(bench.world, mode=Mode.TEST)
+    bench.run(records.add_key(_key(bench.world, "000000000001")))
+    bench.run(records.add_partner(bench.world, Partner("prt_1", "p", START_MS)))
+
+    assert bench.run(records.keys(test, after=None, limit=9)).items == []
+    assert bench.run(records.partners(test, after=None, limit=9)).items == []
+    assert bench.run(records.partner(test, "prt_1")) is None
+    assert not bench.run(records.remove_partner(test, "prt_1"))
+
+    assert bench.run(records.partner(bench.world, "prt_1")) is not None

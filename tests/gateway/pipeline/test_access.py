@@ -165,6 +165,21 @@ def test_a_partner_that_is_removed_takes_its_keys_and_subscriptions_along(desk: 
     assert theirs.number != ours.number
 
 
+def test_a_partner_of_one_mode_is_none_of_the_other(desk: Desk) -> None:
+    """Nobody in the other mode lists it, makes it a key or removes it, and its keys go on working."""
+    bench, other = desk.bench, replace(desk.bench.world, mode=Mode.TEST)
+    partner = bench.run(desk.access.create_partner(bench.world, name="p"))
+    _, text = desk.create(partner_id=partner.id)
+
+    assert bench.run(desk.access.partners(other, after=None, limit=9)).items == []
+    with pytest.raises(NotFound):
+        bench.run(desk.access.delete_partner(other, partner.id))
+    with pytest.raises(InvalidField):
+        bench.run(desk.access.create_key(other, scopes=READ, label="", partner_id=partner.id, expires_ms=None))
+
+    assert desk.sign_in(text)
+
+
 def test_a_key_for_a_partner_that_does_not_exist_is_refused(desk: Desk) -> None:
     with pytest.raises(InvalidField):
         desk.create(partner_id="prt_none")
