@@ -22,6 +22,8 @@ from vouchpost_gateway.domain.errors import LedgerUnavailable, Misconfigured
 Argument = bytes | str | int | float
 Reply = Any
 
+_CLOSED = "the ledger's connection is closed"
+
 
 class LedgerRefused(LedgerUnavailable):
     """Redis answered a command with an error."""
@@ -87,7 +89,7 @@ class Connection:
         self._reply_limit_s = reply_limit_s
         self._connect_limit_s = connect_limit_s
         self._link: Link | None = None
-        self._opening = asyncio.Lock()
+        self._opening: asyncio.Task[Link] | None = None
         self._closed = False
 
     async def call(self, *command: Argument) -> Reply:
@@ -108,12 +110,29 @@ class Connection:
         return reply
 
     async def _open(self) -> "Link":
-        async with self._opening:
-            if self._closed:
-                raise LedgerUnavailable("the ledger's connection is closed")
-            if self._link is None or self._link.lost:
-                self._link = await self._connect()
+        """All who need the connection wait for one attempt to open it, and are told the same of it.
+
+        One after the other, they would each wait for a Redis that hangs, the last one for minutes.
+        """
+        if self._link is not None and not self._link.lost:
             return self._link
+        if self._closed:
+            raise LedgerUnavailable(_CLOSED)
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._connect())
+            self._opening.add_done_callback(self._opened)
+        opening = self._opening
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            if opening.cancelled():
+                raise LedgerUnavailable(_CLOSED) from None
+            raise
+
+    def _opened(self, opening: "asyncio.Task[Link]") -> None:
+        self._opening = None
+        if not opening.cancelled() and opening.exception() is None:
+            self._link = opening.result()
 
     async def _connect(self) -> "Link":
         try:
@@ -135,8 +154,11 @@ class Connection:
 
     async def aclose(self) -> None:
         self._closed = True
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
         if self._link is not None:
-            self._link.abort("closed")
+            self._link.abort(_CLOSED)
 
 
 def _reason(error: OSError | TimeoutError, *, tls: bool) -> str:

@@ -101,6 +101,56 @@ def test_a_hung_redis_is_unavailable_within_the_limit_and_back_again_afterwards(
         _with(server.url, work, reply_limit_s=0.3)
 
 
+@asynccontextmanager
+async def _mute() -> AsyncIterator[str]:
+    """A server that takes connections and never says a word: a Redis that hangs, as its kernel goes on without it."""
+    connections: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _reader, writer: connections.append(writer), "127.0.0.1", 0)
+    try:
+        yield f"redis://:password@127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+    finally:
+        server.close()
+        for connection in connections:
+            connection.close()
+
+
+def test_all_who_wait_for_a_hung_redis_to_take_them_in_are_told_at_the_same_time() -> None:
+    async def main() -> None:
+        async with _mute() as url:
+            connection = Connection(Address.parse(url), connect_limit_s=0.3)
+            started = time.monotonic()
+            answers = await asyncio.gather(*(connection.call("PING") for _ in range(50)), return_exceptions=True)
+            took = time.monotonic() - started
+            await connection.aclose()
+        assert all(isinstance(answer, LedgerUnavailable) for answer in answers)
+        assert 0.25 < took < 1.5
+
+    asyncio.run(main())
+
+
+def test_one_who_gives_up_while_the_connection_opens_does_not_give_up_for_the_others(redis_url: str) -> None:
+    async def work(connection: Connection) -> None:
+        calls = [asyncio.create_task(connection.call("ECHO", number)) for number in range(3)]
+        await asyncio.sleep(0)
+        calls[0].cancel()
+        assert await asyncio.gather(*calls[1:]) == [b"1", b"2"]
+
+    _with(redis_url, work)
+
+
+def test_closing_while_the_connection_opens_waits_for_nobody() -> None:
+    async def main() -> None:
+        async with _mute() as url:
+            connection = Connection(Address.parse(url), connect_limit_s=30)
+            waiting = asyncio.create_task(connection.call("PING"))
+            await asyncio.sleep(0.05)
+            await asyncio.wait_for(connection.aclose(), 1)
+            with pytest.raises(LedgerUnavailable):
+                await asyncio.wait_for(waiting, 1)
+
+    asyncio.run(main())
+
+
 def test_a_redis_that_was_killed_is_unavailable_at_once_and_found_again(tmp_path: Path) -> None:
     with running(tmp_path) as server:
 
