@@ -87,6 +87,11 @@ class Reporter:
         reason = subscription.disabled_reason.value if subscription.disabled_reason else None
         self._log.warning("subscription.disabled", world=world.name, id=subscription.id, reason=reason)
 
+    def egress(self, port: str) -> None:
+        """Whether mail hosts can be reached from here: `open`, `closed` or `untold`."""
+        log = self._log.warning if port == "closed" else self._log.info
+        log("egress.tested", port_25=port)
+
     def rung(self, count: int, *, swept: bool) -> None:
         if swept:
             self._metrics.bells_swept(count)

@@ -129,3 +129,4 @@ MasterKeys = Annotated[tuple[Annotated[SecretBytes, BeforeValidator(_master_key)
 NameServers = Annotated[tuple[Annotated[HostPort, BeforeValidator(_name_server)], ...], NoDecode, _Listed]
 Networks = Annotated[tuple[Annotated[IPv4Network | IPv6Network, BeforeValidator(_network)], ...], NoDecode, _Listed]
 Delays = Annotated[tuple[Pause, ...], NoDecode, _Listed]
+Names = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=253)], ...], NoDecode, _Listed]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, IPvAnyAddress, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from vouchpost_gateway.domain.errors import Misconfigured
@@ -24,6 +24,7 @@ from vouchpost_gateway.setting_types import (
     LogFormat,
     LogLevel,
     MasterKeys,
+    Names,
     NameServers,
     Networks,
     Pause,
@@ -33,11 +34,14 @@ from vouchpost_gateway.setting_types import (
 )
 
 PREFIX = "VOUCHPOST_"
-SECRETS = ("master_keys", "ledger_url", "bells_url")
+SECRETS = ("master_keys", "ledger_url", "bells_url", "smtp_proxy")
 
 # The consumer kit's, which may be set in the same shell.
 _NOT_OURS = frozenset({"VOUCHPOST_URL", "VOUCHPOST_API_KEY", "VOUCHPOST_SIGNING_SECRET"})
 _SECRET_FILE_LIMIT_BYTES = 65_536
+
+TURN_S = 5.0
+"""How long a check waits for its turn at a mail operator before it is put off."""
 
 
 class SecretFiles(PydanticBaseSettingsSource):
@@ -107,7 +111,31 @@ class Settings(BaseSettings):
     smtp_helo_name: str | None = Field(
         None, description="the public host name of this machine; the domain of smtp_mail_from when not set"
     )
+    smtp_source_address: IPvAnyAddress | None = Field(
+        None, description="the address of this machine that mail hosts are asked from; the system's choice when not set"
+    )
+    smtp_proxy: SecretStr | None = Field(
+        None, description="socks5://[user:password@]host:port that mail hosts are asked through; none when not set"
+    )
     smtp_timeout_s: float = Field(25, ge=1, le=120, description="limit of all talk with mail hosts: 1 to 120 seconds")
+    smtp_at_once: int = Field(3, ge=1, le=100, description="conversations at a time with one mail operator: 1 to 100")
+    smtp_per_minute: int = Field(
+        600, ge=1, le=100_000, description="conversations a minute with one operator: 1 to 100000"
+    )
+    smtp_operator_daily_cap: int = Field(
+        0, ge=0, le=10_000_000, description="conversations a day (UTC) with one mail operator; 0 for no cap"
+    )
+    smtp_daily_cap: int = Field(
+        0, ge=0, le=100_000_000, description="conversations a day (UTC) with all mail operators together; 0 for no cap"
+    )
+    smtp_selftest_domains: Names = Field(
+        ("gmail.com", "outlook.com", "yahoo.com"),
+        description="comma-separated domains whose mail hosts tell, beside our own, whether port 25 is open from here",
+    )
+    domain_health: bool = Field(True, description="whether SPF, DMARC, DKIM and MTA-STS are looked at, as signals")
+    lists_dir: Path | None = Field(
+        None, description="where `vouchpost lists` keeps what it was given; the packaged lists alone when not set"
+    )
     sandbox_dns: Address | None = Field(None, description="host:port of the name server that answers test keys")
 
     push_timeout_s: float = Field(15, ge=1, le=120, description="total limit of one attempt: 1 to 120 seconds")
@@ -148,8 +176,8 @@ class Settings(BaseSettings):
 
     @property
     def check_timeout_s(self) -> float:
-        """All checks of one verification: room for three DNS questions, then for the mail hosts if they are asked."""
-        return 3 * self.dns_timeout_s + (self.smtp_timeout_s if self.smtp_mail_from else 0)
+        """All checks of one verification: three DNS questions, then, where mail hosts are asked, a turn and a talk."""
+        return 3 * self.dns_timeout_s + (self.smtp_timeout_s + TURN_S if self.smtp_mail_from else 0)
 
     @property
     def verify_lease_s(self) -> float:

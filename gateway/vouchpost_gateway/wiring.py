@@ -13,18 +13,19 @@ from typing import Any
 import structlog
 
 from vouchpost_gateway.api.services import Services
-from vouchpost_gateway.checks.smtp import Manners
 from vouchpost_gateway.checks.syntax import Mailbox, normalise
 from vouchpost_gateway.checks.verifier import Verifier
-from vouchpost_gateway.domain.address import is_public
 from vouchpost_gateway.domain.lane import LaneLimits
 from vouchpost_gateway.domain.retention import Retention
-from vouchpost_gateway.domain.verification import Question, Status, Verdict
+from vouchpost_gateway.domain.verification import Status
+from vouchpost_gateway.engine import opened_verifier
 from vouchpost_gateway.ledger.bells import Bells
 from vouchpost_gateway.ledger.connection import Address
 from vouchpost_gateway.ledger.deliveries import DeliveryRecords
 from vouchpost_gateway.ledger.lanes import BellLimits, Lanes
 from vouchpost_gateway.ledger.listening import Verdicts
+from vouchpost_gateway.ledger.operators import OperatorRecords
+from vouchpost_gateway.ledger.policies import PolicyRecords
 from vouchpost_gateway.ledger.retention import RetentionRecords
 from vouchpost_gateway.ledger.seal import MasterKeys
 from vouchpost_gateway.ledger.store import Store
@@ -82,6 +83,7 @@ class Gateway:
     verifications: VerificationRecords
     deliveries: DeliveryRecords
     subscriptions: SubscriptionRecords
+    policies: PolicyRecords
     lanes: Lanes
     verdicts: Verdicts
     watch: Watch
@@ -140,12 +142,13 @@ def _assemble(settings: Settings, store: Store, bells: Bells, metrics: Metrics, 
     )
     deliveries = DeliveryRecords(store, limits)
     subscriptions = SubscriptionRecords(store, tenants, limits)
+    policies = PolicyRecords(store, tenants)
     lanes = Lanes(store, limits)
     verdicts = Verdicts(settings.ledger_url.get_secret_value())
     sign_in = SignIn(access_records, now_ms, settings.partitions)
 
     def forget_all() -> None:
-        for cache in (tenants, subscriptions, sign_in):
+        for cache in (tenants, subscriptions, policies, sign_in):
             cache.forget()
 
     watch = Watch(
@@ -175,6 +178,7 @@ def _assemble(settings: Settings, store: Store, bells: Bells, metrics: Metrics, 
         dead_letters=DeadLetterDesk(deliveries, verifications, subscribe),
         events=EventDesk(deliveries),
         access=Access(access_records, tenants, subscribe, sign_in.forget, now_ms, random_bits, secrets.token_bytes),
+        policies=policies,
         health=watch,
     )
     return Gateway(
@@ -186,6 +190,7 @@ def _assemble(settings: Settings, store: Store, bells: Bells, metrics: Metrics, 
         verifications=verifications,
         deliveries=deliveries,
         subscriptions=subscriptions,
+        policies=policies,
         lanes=lanes,
         verdicts=verdicts,
         watch=watch,
@@ -226,43 +231,35 @@ class Checks:
     """The verifier as the pipeline needs it."""
 
     def __init__(self, verifier: Verifier) -> None:
-        self._verifier = verifier
         self.policy_version = verifier.policy_version
+        self.verify = verifier.verify
+        self.judge_again = verifier.judge_again
 
     def normalised(self, address: str) -> str | None:
         mailbox = normalise(address)
         return mailbox.address if isinstance(mailbox, Mailbox) else None
-
-    async def verify(self, question: Question) -> Verdict:
-        return await self._verifier.verify(question)
 
 
 @asynccontextmanager
 async def verify_work(gateway: Gateway) -> AsyncIterator[Verify]:
     """The work of verification lanes, with its name servers."""
     settings = gateway.settings
-    verifier = Verifier.open(
-        dns_servers=[str(server) for server in settings.dns_servers],
-        dns_timeout_s=settings.dns_timeout_s,
-        sandbox_dns=str(settings.sandbox_dns) if settings.sandbox_dns else None,
-        is_public=is_public,
-        manners=_manners(settings),
-        smtp_timeout_s=settings.smtp_timeout_s,
+    rules = CommitRules(
+        cache_ms={
+            Status.VALID: round(settings.cache_valid_s * 1000),
+            Status.INVALID: round(settings.cache_invalid_s * 1000),
+            Status.RISKY: round(settings.cache_risky_s * 1000),
+            Status.UNKNOWN: round(settings.cache_unknown_s * 1000),
+        },
+        recheck_delays_ms=[round(delay * 1000) for delay in settings.recheck_delays_s],
     )
-    try:
-        checks = Checks(verifier)
-        rules = CommitRules(
-            cache_ms={
-                Status.VALID: round(settings.cache_valid_s * 1000),
-                Status.INVALID: round(settings.cache_invalid_s * 1000),
-                Status.RISKY: round(settings.cache_risky_s * 1000),
-                Status.UNKNOWN: round(settings.cache_unknown_s * 1000),
-            },
-            recheck_delays_ms=[round(delay * 1000) for delay in settings.recheck_delays_s],
-        )
+    async with opened_verifier(
+        settings, shared=OperatorRecords(gateway.store), told=gateway.report.egress, now=time.monotonic
+    ) as verifier:
         yield Verify(
             gateway.verifications,
-            checks,
+            gateway.policies,
+            Checks(verifier),
             Commit(gateway.verifications, gateway.subscriptions, rules, gateway.bells.ring, gateway.report),
             CheckRules(settings.checks_max, settings.checks_window_s, settings.check_timeout_s),
             LaneLimits(
@@ -273,15 +270,6 @@ async def verify_work(gateway: Gateway) -> AsyncIterator[Verify]:
             gateway.report,
             random.random,
         )
-    finally:
-        await verifier.aclose()
-
-
-def _manners(settings: Settings) -> Manners | None:
-    """Who mail hosts are asked by; None where none are."""
-    if settings.smtp_mail_from is None:
-        return None
-    return Manners.introduced(mail_from=settings.smtp_mail_from, helo_name=settings.smtp_helo_name)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from functools import partial
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
-from vouchpost_gateway.api import dead_letters, deliveries, events, keys, partners, subscriptions, verifications
+from vouchpost_gateway.api import dead_letters, deliveries, events, keys, partners, policy, subscriptions, verifications
 from vouchpost_gateway.api.call import Tools
 from vouchpost_gateway.api.cursors import Cursors
 from vouchpost_gateway.api.endpoint import Nowhere, Observe, OpenPath
@@ -29,6 +29,7 @@ ROUTES: dict[str, dict[str, Operation]] = {
     **events.ROUTES,
     **keys.ROUTES,
     **partners.ROUTES,
+    **policy.ROUTES,
 }
 OPEN_PATHS = ("/healthz", "/readyz")
 _DEFAULT_URL_POLICY = UrlPolicy()

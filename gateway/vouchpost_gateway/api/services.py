@@ -14,6 +14,7 @@ from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
 from vouchpost_gateway.domain.page import Page
 from vouchpost_gateway.domain.readiness import Readiness
 from vouchpost_gateway.domain.subscription import NewSubscription, Recovery, Subscription
+from vouchpost_gateway.domain.tenant_policy import TenantPolicy
 from vouchpost_gateway.domain.verification import Accepted, NewVerification, Status, Verification
 from vouchpost_gateway.domain.world import Principal, Scope, World
 
@@ -40,6 +41,8 @@ class Verifications(Protocol):
     ) -> Page[Verification]: ...
 
     async def recheck(self, world: World, stem: str) -> Verification: ...
+
+    async def judge_again(self, world: World, stem: str) -> Verification: ...
 
     async def erase(self, world: World, stem: str) -> None: ...
 
@@ -129,6 +132,12 @@ class Access(Protocol):
         """The HMAC-SHA256 key of `email_hash`, 32 bytes, the same for both modes of the tenant."""
 
 
+class Policies(Protocol):
+    async def read(self, world: World) -> TenantPolicy: ...
+
+    async def write(self, world: World, policy: TenantPolicy) -> None: ...
+
+
 class Health(Protocol):
     def readiness(self) -> Readiness:
         """As of the last look at the ledger, at most two seconds ago; never waits."""
@@ -145,4 +154,5 @@ class Services:
     dead_letters: DeadLetters
     events: Events
     access: Access
+    policies: Policies
     health: Health

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from vouchpost_gateway.checks.canonical import canonical_of
 from vouchpost_gateway.domain.event import timestamp_text
 from vouchpost_gateway.domain.ids import verification_id
 from vouchpost_gateway.domain.verification import CheckRun, Finding, Verdict, Verification
@@ -41,8 +42,10 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
             "role": flags.role,
             "free": flags.free,
             "catch_all": flags.catch_all,
+            "alias_relay": flags.alias_relay,
         },
         "normalised": verdict.normalised,
+        "canonical": canonical_of(verdict.normalised),
         "domain": verdict.domain,
         "provider": verdict.provider,
         "policy_version": verdict.policy_version,

@@ -117,6 +117,12 @@ async def recheck(call: Call) -> Answer:
     return json_answer(verification_view(await call.services.verifications.recheck(call.world, stem)), status=202)
 
 
+async def judge_again(call: Call) -> Answer:
+    """By the policy of now and without another check: nobody is asked anything."""
+    stem = call.id(_NOUN, parse_verification_id)
+    return json_answer(verification_view(await call.services.verifications.judge_again(call.world, stem)), status=202)
+
+
 async def erase(call: Call) -> Answer:
     await call.services.verifications.erase(call.world, call.id(_NOUN, parse_verification_id))
     return NO_CONTENT
@@ -132,4 +138,5 @@ ROUTES: dict[str, dict[str, Operation]] = {
         "DELETE": reads(erase, Scope.VERIFICATIONS_WRITE),
     },
     "/v1/verifications/{id}/recheck": {"POST": acts(recheck, Scope.VERIFICATIONS_WRITE)},
+    "/v1/verifications/{id}/judge": {"POST": acts(judge_again, Scope.VERIFICATIONS_WRITE)},
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from vouchpost_gateway.checks.syntax import Mailbox
+from vouchpost_gateway.checks.syntax import Mailbox, normalise
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +46,9 @@ def canonical(mailbox: Mailbox) -> str:
     if habits.ignores_dots:
         name = name.replace(".", "")
     return f"{name or mailbox.local_part.lower()}@{habits.domain or mailbox.domain}"
+
+
+def canonical_of(address: str | None) -> str | None:
+    """Of an address in normal form; None where there is none."""
+    mailbox = normalise(address) if address else None
+    return canonical(mailbox) if isinstance(mailbox, Mailbox) else None

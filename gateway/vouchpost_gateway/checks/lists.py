@@ -1,42 +1,66 @@
-"""What is known about a domain before anything is asked: disposable, alias relay, free provider. Sets, read once."""
+"""What is known about a domain before anything is asked: disposable, alias relay, free provider. Sets, read once.
 
-from collections.abc import Iterable, Iterator
+Every name knows where it comes from. How sure it is that a domain is disposable follows from the number and the quality
+of the sources that say so; what only a poor one says is a suspicion, which lowers the score and flags nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
-from importlib import resources
-from typing import Self
+from importlib import metadata, resources
+from math import prod
+from pathlib import Path
+from typing import Final, Self
 
 import disposable_email_domains
 
+from vouchpost_gateway.checks.list_file import SourceList, read_lists
 from vouchpost_gateway.domain.verification import Finding
+
+# Checked by people before a name is added (CC0); none of its names is among the reported false ones.
+_PRIMARY: Final = "disposable-email-domains"
+_PRIMARY_QUALITY: Final = 0.9
+_SURE: Final = 0.75
 
 
 @dataclass(frozen=True, slots=True)
 class DomainLists:
-    """The packaged lists, and a version that changes when any of them does."""
+    """The lists, their sources with what each is worth, and a version that changes when any of them does."""
 
-    disposable: frozenset[str]
+    disposable: Mapping[str, tuple[str, ...]]
     not_disposable: frozenset[str]
     alias_relays: frozenset[str]
     free_providers: frozenset[str]
+    sources: tuple[SourceList, ...]
     version: str
 
     @classmethod
     def packaged(cls) -> Self:
-        """disposable-email-domains (CC0, checked by people) as the source, corrected by our own small file."""
+        """Those that came with this release."""
+        return cls.of(())
+
+    @classmethod
+    def at(cls, directory: Path | None) -> Self:
+        """With those that `vouchpost lists` was given. Raises Misconfigured for a file that is no list."""
+        return cls.of(read_lists(directory)) if directory else cls.of(())
+
+    @classmethod
+    def of(cls, given: Iterable[SourceList]) -> Self:
+        """The packaged lists and these; one with the name of a packaged one replaces it."""
         corrections = tuple(lines_of("disposable_corrections.txt"))
-        added = {line[1:].strip() for line in corrections if line.startswith("+")}
-        removed = {line[1:].strip() for line in corrections if line.startswith("-")}
+        added = frozenset(line[1:].strip() for line in corrections if line.startswith("+"))
+        removed = frozenset(line[1:].strip() for line in corrections if line.startswith("-"))
         relays = frozenset(lines_of("alias_relays.txt"))
         free = frozenset(lines_of("free_providers.txt"))
-        disposable = frozenset(disposable_email_domains.blocklist) | added
+        sources = {source.name: source for source in (_primary(), SourceList("vouchpost", 1.0, "", added), *given)}
         return cls(
-            disposable=disposable,
+            disposable=_by_name(sources.values()),
             not_disposable=relays | free | removed,
             alias_relays=relays,
             free_providers=free,
-            version=_version(disposable, relays, free, frozenset(removed)),
+            sources=tuple(sources.values()),
+            version=_version(*(source.names for source in sources.values()), relays, free, removed),
         )
 
     def look_up(self, domain: str) -> tuple[Finding, ...]:
@@ -49,7 +73,7 @@ class DomainLists:
             if name in self.not_disposable:
                 return ()
             if name in self.disposable:
-                return (Finding("lists", "disposable", {"listed_as": name, "list": "disposable-email-domains"}),)
+                return (self._disposable(name),)
         return ()
 
     def look_up_hosts(self, hosts: Iterable[str]) -> tuple[Finding, ...]:
@@ -59,6 +83,26 @@ class DomainLists:
                 if finding.code == "disposable":
                     return (Finding("lists", "disposable_mail_host", {**finding.facts, "host": host}),)
         return ()
+
+    def _disposable(self, name: str) -> Finding:
+        """Sources are wrong independently of each other, so that two of them are surer than the better one."""
+        names = self.disposable[name]
+        confidence = 1 - prod(1 - source.quality for source in self.sources if source.name in names)
+        code = "disposable" if confidence >= _SURE else "disposable_suspected"
+        return Finding("lists", code, {"listed_as": name, "list": ", ".join(names), "confidence": round(confidence, 3)})
+
+
+def _primary() -> SourceList:
+    version = metadata.version(_PRIMARY)
+    return SourceList(_PRIMARY, _PRIMARY_QUALITY, version, frozenset(disposable_email_domains.blocklist))
+
+
+def _by_name(sources: Iterable[SourceList]) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for source in sources:
+        for name in source.names:
+            found[name] = (*found.get(name, ()), source.name)
+    return found
 
 
 @cache

@@ -7,35 +7,37 @@ tell a mailbox from a catch-all, and after a no that might not be about the mail
 import asyncio
 import random
 import string
-import sys
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from hashlib import sha256
 
+from vouchpost_gateway.checks.mailbox_answers import (
+    Answer,
+    as_known,
+    finding_of,
+    is_no,
+    is_worth_another_connection,
+    is_yes,
+    refusal,
+    says_of_mailbox,
+    wants_control,
+)
 from vouchpost_gateway.checks.mx import MailHost
 from vouchpost_gateway.checks.operators import Operator, operator_of
-from vouchpost_gateway.checks.replies import Meaning, Phase, Reading, Reply, hinted_delay_s, read_reply
+from vouchpost_gateway.checks.replies import Phase
+from vouchpost_gateway.checks.sessions import Parking, Session
 from vouchpost_gateway.checks.smtp import Dialogue, DialogueEnded, Manners, Refused, Trouble
 from vouchpost_gateway.checks.syntax import Mailbox
-from vouchpost_gateway.checks.traffic import Egress, Traffic
+from vouchpost_gateway.checks.traffic import Egress, NoTurn, OneProcess, Traffic
+from vouchpost_gateway.domain.traffic import Admission
+from vouchpost_gateway.domain.traffic import Answer as Admitted
 from vouchpost_gateway.domain.verification import Finding
 
-_CATCH_ALL_KEPT_S: Final = 3600.0
-_MOST_CATCH_ALLS: Final = 50_000
-_CROWD_S: Final = 30
 _TRY_WITHOUT_TLS = frozenset({Trouble.TLS_FAILED})
 _NO_CONNECTION = frozenset({Trouble.CONNECT_TIMED_OUT, Trouble.CONNECTION_REFUSED, Trouble.UNREACHABLE})
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What one host said about one recipient, and at which phase."""
-
-    reading: Reading
-    reply: Reply
-    phase: Phase = Phase.RECIPIENT
+_NOBODY_ASKED = {Admitted.RESTING: "mx_resting", Admitted.BUSY: "mx_crowded", Admitted.CAPPED: "daily_cap_reached"}
+_BAD_FOR_TRAFFIC = frozenset({"mx_unreachable", "connection_dropped", "smtp_timed_out", "blocked_by_policy"})
 
 
 def random_local_part() -> str:
@@ -44,220 +46,181 @@ def random_local_part() -> str:
     return f"{letters}{random.randint(100, 999)}"  # noqa: S311
 
 
+def _one_process() -> Traffic:
+    return Traffic(OneProcess())
+
+
 @dataclass(slots=True)
 class MailboxCheck:
-    """Asks mail hosts. One per process: it remembers catch-alls, and how each operator has treated us."""
+    """Asks mail hosts. One per process; what all processes must agree on is in its traffic."""
 
     manners: Manners
     total_s: float = 25.0
+    traffic: Traffic = field(default_factory=_one_process)
     now: Callable[[], float] = time.monotonic
     control: Callable[[], str] = random_local_part
     # The sandbox's one host, in place of the addresses that its zone gives.
     only_host: str | None = None
-    traffic: Traffic = field(init=False)
     egress: Egress = field(init=False)
-    _catch_all: OrderedDict[tuple[str, str], tuple[float, bool]] = field(default_factory=OrderedDict)
+    _parking: Parking = field(default_factory=Parking)
 
     def __post_init__(self) -> None:
-        # In the sandbox refusals are played on purpose, and everybody is at one operator.
-        self.traffic = Traffic(self.now, at_once=100, patience=sys.maxsize) if self.only_host else Traffic(self.now)
         self.egress = Egress(self.now)
 
-    async def ask(self, mailbox: Mailbox, hosts: Sequence[MailHost]) -> Finding:
-        """What the first host that can be talked to says. Never raises, and ends within `total_s`."""
+    async def ask(self, mailbox: Mailbox, hosts: Sequence[MailHost], *, mx_set: Sequence[str] = ()) -> Finding:
+        """What the first host that can be talked to says. Never raises, and ends soon after `total_s`."""
         operator = operator_of(hosts[0].name)
         if self.egress.closed:
             return Finding("mailbox", "egress_closed", {"port": self.manners.port})
-        resting_s = self.traffic.resting_s(operator.name)
-        if resting_s > 0:
-            return Finding("mailbox", "mx_resting", {"operator": operator.name, "retry_after_s": round(resting_s) + 1})
-        got_a_turn = False
+        place = _place(mailbox.domain, mx_set or [host.name for host in hosts])
         try:
-            async with asyncio.timeout(self.total_s), self.traffic.turn(operator.name):
-                got_a_turn = True
-                finding = await self._ask_hosts(mailbox, hosts)
-        except TimeoutError:
-            if not got_a_turn:  # our own crowd, and nothing of the operator's doing
-                return Finding("mailbox", "mx_resting", {"operator": operator.name, "retry_after_s": _CROWD_S})
-            finding = Finding("mailbox", "smtp_timed_out", {"operator": operator.name})
-        self.traffic.told(operator.name, good=finding.code not in _BAD_FOR_TRAFFIC)
-        return finding
+            async with self.traffic.turn(operator.name, at_once=operator.at_once) as turn:
+                finding = await self._in_time(mailbox, hosts, place, operator)
+                if finding.facts.get("trouble") != Trouble.PROXY_FAILED:
+                    turn.good = finding.code not in _BAD_FOR_TRAFFIC
+                return finding
+        except NoTurn as no_turn:
+            return _not_asked(operator, no_turn.admission)
 
-    async def _ask_hosts(self, mailbox: Mailbox, hosts: Sequence[MailHost]) -> Finding:
+    async def aclose(self) -> None:
+        await self._parking.aclose()
+
+    async def _in_time(self, mailbox: Mailbox, hosts: Sequence[MailHost], place: str, operator: Operator) -> Finding:
+        try:
+            async with asyncio.timeout(self.total_s):
+                return await self._ask_hosts(mailbox, hosts, place)
+        except TimeoutError:
+            return Finding("mailbox", "smtp_timed_out", {"operator": operator.name})
+
+    async def _ask_hosts(self, mailbox: Mailbox, hosts: Sequence[MailHost], place: str) -> Finding:
         """The next host only when there was no talking to this one: what a host said, it said for all of them."""
         finding = Finding("mailbox", "mx_unreachable")
         for host in hosts:
             try:
-                finding = await self._ask_host(mailbox, host)
+                finding = await self._ask_host(mailbox, host, place)
                 self.egress.reached()
                 return finding  # noqa: TRY300  it reads as it happens
             except DialogueEnded as ended:
                 self._note(host, ended.trouble)
-                code = "mx_unreachable" if ended.trouble in _NO_CONNECTION else "connection_dropped"
+                code = _TROUBLES.get(ended.trouble, "connection_dropped")
                 finding = Finding("mailbox", code, {"host": host.name, "trouble": ended.trouble.value})
         return finding
 
     def _note(self, host: MailHost, trouble: Trouble) -> None:
         if trouble is Trouble.CONNECT_TIMED_OUT:
             self.egress.silent(operator_of(host.name).name)
-        elif trouble is not Trouble.UNREACHABLE:
+        elif trouble not in (Trouble.UNREACHABLE, Trouble.PROXY_FAILED):
             self.egress.reached()
 
-    async def _ask_host(self, mailbox: Mailbox, host: MailHost) -> Finding:
+    async def _ask_host(self, mailbox: Mailbox, host: MailHost, place: str) -> Finding:
         operator = operator_of(host.name)
-        control = Mailbox(self.control(), mailbox.domain, mailbox.display_domain, needs_smtputf8=False)
-        first, second = await self._converse(mailbox, control, host, operator)
-        return _finding(first, second, host, operator)
-
-    async def _converse(
-        self, mailbox: Mailbox, control: Mailbox, host: MailHost, operator: Operator
-    ) -> tuple[Answer, Answer | None]:
-        """The answer about the mailbox, and about the control where one was needed."""
-        dialogue = await self._opened(host)
-        if isinstance(dialogue, Answer):
-            return dialogue, None
+        session, first = await self._first(mailbox, host, operator)
         try:
-            first = await self._one(dialogue, mailbox, operator, opens=True)
-            if not _wants_control(first, operator):
-                return first, None
-            known = self._known_catch_all(mailbox.domain, host)
-            if known is not None and first.reading.meaning is Meaning.ACCEPTED:
-                return first, _as_known(known=known)
-            if not operator.own_connection:
-                return first, self._learn(mailbox.domain, host, await self._second(dialogue, control, operator))
+            second = await self._second(first, mailbox, host, session, place)
         finally:
-            await dialogue.aclose()
-        return first, self._learn(mailbox.domain, host, await self._apart(control, host, operator))
+            self._part(session, host, first)
+        return finding_of(first, second, host, operator)
 
-    async def _opened(self, host: MailHost) -> Dialogue | Answer:
-        """A dialogue, without TLS where TLS is broken; or the refusal to have one."""
-        address = self.only_host or host.addresses[0]
+    async def _first(self, mailbox: Mailbox, host: MailHost, operator: Operator) -> tuple[Session | None, Answer]:
+        """On a connection that somebody left, if there is one; what an old one says of us or itself does not count."""
+        left = self._parking.take(self._address(host), mailbox)
+        if left is not None:
+            try:
+                answer = await _asked(left, mailbox)
+                if not is_worth_another_connection(answer):
+                    return left, answer
+            except DialogueEnded:
+                pass
+            self._parking.close(left)
+        opened = await self._opened(host, operator)
+        if isinstance(opened, Answer):
+            return None, opened
+        try:
+            return opened, await _asked(opened, mailbox)
+        except BaseException:
+            await opened.dialogue.aclose()
+            raise
+
+    async def _second(
+        self, first: Answer, mailbox: Mailbox, host: MailHost, session: Session | None, place: str
+    ) -> Answer | None:
+        """The answer about a random address, where one is needed and not known yet."""
+        operator = operator_of(host.name)
+        if session is None or not wants_control(first, operator):
+            return None
+        if is_yes(first):
+            known = await self.traffic.known_catch_all(place)
+            if known is not None:
+                return as_known(known=known)
+        control = Mailbox(self.control(), mailbox.domain, mailbox.display_domain, needs_smtputf8=False)
+        answer = await _unless_it_ends(_asked(session, control)) if session.takes(control) else None
+        if answer is None or is_worth_another_connection(answer):
+            answer = await _unless_it_ends(self._apart(control, host, operator))
+        if answer and answer.phase is Phase.RECIPIENT and (is_yes(answer) or is_no(answer)):
+            await self.traffic.learn_catch_all(place, takes_all=is_yes(answer))
+        return answer
+
+    async def _apart(self, control: Mailbox, host: MailHost, operator: Operator) -> Answer:
+        opened = await self._opened(host, operator)
+        if isinstance(opened, Answer):
+            return opened
+        try:
+            return await _asked(opened, control)
+        finally:
+            await opened.dialogue.aclose()
+
+    async def _opened(self, host: MailHost, operator: Operator) -> Session | Answer:
+        """A conversation, without TLS where TLS is broken; or the refusal to have one."""
+        address = self._address(host)
         try:
             try:
-                return await Dialogue.open(address, host=host.name, manners=self.manners)
+                dialogue = await Dialogue.open(address, host=host.name, manners=self.manners)
             except DialogueEnded as ended:
                 if ended.trouble not in _TRY_WITHOUT_TLS:
                     raise
-                return await Dialogue.open(address, host=host.name, manners=self.manners, tls=False)
+                dialogue = await Dialogue.open(address, host=host.name, manners=self.manners, tls=False)
         except Refused as refused:
-            return _refusal(refused, operator_of(host.name))
+            return refusal(refused, operator)
+        return Session(dialogue, operator)
 
-    async def _one(self, dialogue: Dialogue, mailbox: Mailbox, operator: Operator, *, opens: bool) -> Answer:
-        if mailbox.needs_smtputf8 and not dialogue.takes_utf8:
-            return Answer(Reading(Meaning.UTF8_UNSUPPORTED, "not-offered"), Reply(0, None, ""))
-        try:
-            if opens:
-                await dialogue.sender(utf8=mailbox.needs_smtputf8)
-        except Refused as refused:
-            return _refusal(refused, operator)
-        reply = await dialogue.recipient(mailbox.address)
-        return Answer(read_reply(reply, operator=operator.name), reply)
+    def _part(self, session: Session | None, host: MailHost, first: Answer) -> None:
+        """Left for the next who waits, if the host spoke of the mailbox and of nothing else; closed otherwise."""
+        if session is None:
+            return
+        wanted = self.traffic.is_wanted(session.operator.name)
+        if wanted and session.has_room and says_of_mailbox(first):
+            self._parking.keep(self._address(host), session)
+        else:
+            self._parking.close(session)
 
-    async def _second(self, dialogue: Dialogue, control: Mailbox, operator: Operator) -> Answer | None:
-        """The control on the same connection; a host that hangs up on it has said nothing by that."""
-        try:
-            return await self._one(dialogue, control, operator, opens=False)
-        except DialogueEnded:
-            return None
-
-    async def _apart(self, control: Mailbox, host: MailHost, operator: Operator) -> Answer | None:
-        try:
-            dialogue = await self._opened(host)
-            if isinstance(dialogue, Answer):
-                return dialogue
-            try:
-                return await self._one(dialogue, control, operator, opens=True)
-            finally:
-                await dialogue.aclose()
-        except DialogueEnded:
-            return None
-
-    def _known_catch_all(self, domain: str, host: MailHost) -> bool | None:
-        held = self._catch_all.get((domain, host.name))
-        return held[1] if held and self.now() < held[0] else None
-
-    def _learn(self, domain: str, host: MailHost, control: Answer | None) -> Answer | None:
-        """Keeps what a control told for sure."""
-        if control and control.phase is Phase.RECIPIENT and (_is_yes(control) or _is_no(control)):
-            self._catch_all[domain, host.name] = (self.now() + _CATCH_ALL_KEPT_S, _is_yes(control))
-            if len(self._catch_all) > _MOST_CATCH_ALLS:
-                self._catch_all.popitem(last=False)
-        return control
+    def _address(self, host: MailHost) -> str:
+        return self.only_host or host.addresses[0]
 
 
-_BAD_FOR_TRAFFIC = frozenset({"mx_unreachable", "connection_dropped", "smtp_timed_out", "blocked_by_policy"})
-_NO = frozenset({Meaning.NOT_FOUND, Meaning.DISABLED, Meaning.GONE, Meaning.BARE})
+_TROUBLES = {**dict.fromkeys(_NO_CONNECTION, "mx_unreachable"), Trouble.PROXY_FAILED: "proxy_failed"}
 
 
-def _is_yes(answer: Answer) -> bool:
-    return answer.reading.meaning is Meaning.ACCEPTED
+async def _asked(session: Session, mailbox: Mailbox) -> Answer:
+    try:
+        reading, reply = await session.ask(mailbox)
+    except Refused as refused:
+        return refusal(refused, session.operator)
+    return Answer(reading, reply)
 
 
-def _is_no(answer: Answer) -> bool:
-    return answer.reading.meaning in _NO and answer.reply.kind == 5
+async def _unless_it_ends(asking: Awaitable[Answer]) -> Answer | None:
+    """A host that hangs up on the control has said nothing by that."""
+    try:
+        return await asking
+    except DialogueEnded:
+        return None
 
 
-def _as_known(*, known: bool) -> Answer:
-    meaning = Meaning.ACCEPTED if known else Meaning.NOT_FOUND
-    return Answer(Reading(meaning, "known"), Reply(250 if known else 550, None, ""))
+def _place(domain: str, mx_set: Sequence[str]) -> str:
+    """Whether everybody is taken is a matter of the domain and of the hosts that it has now."""
+    return sha256("\n".join([domain, *sorted(mx_set)]).encode()).hexdigest()[:32]
 
 
-def _refusal(refused: Refused, operator: Operator) -> Answer:
-    reading = read_reply(refused.reply, phase=refused.phase, operator=operator.name)
-    return Answer(reading, refused.reply, refused.phase)
-
-
-def _wants_control(first: Answer, operator: Operator) -> bool:
-    """After a yes that could prove something, and after a no that could be about anything."""
-    if first.phase is not Phase.RECIPIENT:
-        return False
-    if first.reading.meaning is Meaning.ACCEPTED:
-        return operator.acceptance_proves
-    return first.reading.meaning is Meaning.BARE or not first.reading.sure
-
-
-def _finding(first: Answer, second: Answer | None, host: MailHost, operator: Operator) -> Finding:
-    facts: dict[str, str | int | float | bool | None] = {
-        "host": host.name,
-        "operator": operator.name,
-        "phase": first.phase.value,
-        "smtp_code": first.reply.code,
-        "enhanced": first.reply.enhanced,
-        "rule": first.reading.rule,
-    }
-    if first.reading.detail:
-        facts["detail"] = first.reading.detail
-    if (hint := hinted_delay_s(first.reply)) and first.reply.kind == 4:
-        facts["retry_after_s"] = hint
-    return Finding("mailbox", _code(first, second, operator), facts)
-
-
-def _code(first: Answer, second: Answer | None, operator: Operator) -> str:
-    """The one place where two answers become one finding."""
-    meaning = first.reading.meaning
-    if meaning is Meaning.ACCEPTED:
-        return _code_of_yes(second, operator)
-    if meaning is Meaning.BLOCKED and first.reply.kind == 4:
-        return "blocked_for_now"
-    if meaning is Meaning.BARE or not first.reading.sure:
-        return _code_of_doubtful_no(first, second)
-    return meaning.value
-
-
-def _code_of_yes(second: Answer | None, operator: Operator) -> str:
-    if not operator.acceptance_proves:
-        return "not_probative"
-    if second is not None and _is_yes(second):
-        return "catch_all"
-    return "mailbox_exists" if second is not None and _is_no(second) else "catch_all_untold"
-
-
-def _code_of_doubtful_no(first: Answer, second: Answer | None) -> str:
-    """A refusal counts for the mailbox only when the host answers nobody's address in another way."""
-    if second is None or second.phase is not Phase.RECIPIENT or second.reply.kind not in (2, 5):
-        return "refusal_untold"
-    return "blanket_reject" if _same(first.reply, second.reply) else Meaning.NOT_FOUND.value
-
-
-def _same(one: Reply, other: Reply) -> bool:
-    return (one.code, one.enhanced) == (other.code, other.enhanced)
+def _not_asked(operator: Operator, admission: Admission) -> Finding:
+    code = _NOBODY_ASKED[admission.answer]
+    return Finding("mailbox", code, {"operator": operator.name, "retry_after_s": round(admission.wait_s) + 1})

@@ -37,10 +37,14 @@ class MailHost:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What was found: hosts to hand mail to, the preferred first, or none and the finding says why."""
+    """What was found: hosts to hand mail to, the preferred first, or none and the finding says why.
+
+    `exchangers` names all that the domain has, looked at or not.
+    """
 
     finding: Finding
     hosts: tuple[MailHost, ...] = ()
+    exchangers: tuple[str, ...] = ()
 
     @property
     def host(self) -> MailHost | None:
@@ -119,7 +123,7 @@ async def _explicit(exchangers: list[tuple[int, str]], search: _Search, *, sandb
         return Route(_nothing(search, {"implicit": False, "hosts": len(exchangers)}))
     first = hosts[0]
     facts: Facts = {"implicit": False, "hosts": len(exchangers), "host": first.name, "preference": first.preference}
-    return Route(Finding("mx", "accepts_mail", facts), tuple(hosts))
+    return Route(Finding("mx", "accepts_mail", facts), tuple(hosts), tuple(name for _, name in exchangers))
 
 
 def _unusable(name: str, search: _Search, *, sandbox: bool) -> bool:

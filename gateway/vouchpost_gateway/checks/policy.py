@@ -7,7 +7,8 @@ from functools import cache, cached_property
 from importlib import resources
 from typing import Any, Self
 
-from vouchpost_gateway.domain.verification import Finding, ReasonCode, Status, Verdict
+from vouchpost_gateway.domain.tenant_policy import DEGRADED, TenantPolicy
+from vouchpost_gateway.domain.verification import Finding, ReasonCode, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +24,29 @@ class Ruling:
 
 @dataclass(frozen=True)
 class Policy:
-    """Rulings in order of precedence, and what lowers the score of a good address without deciding anything."""
+    """Rulings in order of precedence, and what lowers the score of a good address without deciding anything.
+
+    `outweighed` is what is not held against an address that the tenant itself allows.
+    """
 
     version: str
     rulings: tuple[Ruling, ...]
     discounts: tuple[tuple[str, float], ...]
+    outweighed: frozenset[str] = frozenset()
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """From TOML; ValueError for a status or reason that is none, KeyError for what is missing."""
         table = tomllib.loads(text)
         rulings = tuple(_ruling(row) for row in table["ruling"])
-        return cls(table["version"], rulings, tuple(table["discounts"].items()))
+        outweighed = frozenset(table.get("allowed", {}).get("outweighs", ()))
+        return cls(table["version"], rulings, tuple(table["discounts"].items()), outweighed)
 
     def judge(self, findings: Iterable[Finding]) -> Ruling:
         """The deciding ruling, its score discounted. Pure: of the same findings always the same."""
         codes = {finding.code for finding in findings}
+        if "allowed" in codes:
+            codes -= self.outweighed
         ranks = [self._ranks[code] for code in codes if code in self._ranks]
         ruling = self.rulings[min(ranks)] if ranks else _UNTOLD
         score = ruling.score
@@ -47,30 +55,36 @@ class Policy:
                 score *= factor
         return ruling if score == ruling.score else replace(ruling, score=round(score, 4))
 
-    def judge_again(self, verdict: Verdict) -> Verdict:
-        """A stored verdict as this policy has it, by its findings and without another check."""
-        ruling = self.judge(verdict.findings)
-        _, plus, lists = verdict.policy_version.partition("+")
-        return replace(
-            verdict,
-            status=ruling.status,
-            reason_code=ruling.reason,
-            score=ruling.score,
-            policy_version=f"{self.version}{plus}{lists}",
-        )
+    def finding_for(self, reason: ReasonCode) -> str:
+        """A finding that alone comes to this reason: one that is only played, or else the first that does."""
+        codes = [ruling.finding for ruling in self.rulings if ruling.reason is reason]
+        return next((code for code in codes if code.startswith("played_")), codes[0])
 
-    def amended(self, name: str, statuses: Mapping[str, Status]) -> Self:
-        """The same policy with other statuses for some findings: role accounts valid, free providers risky.
+    def amended(self, tenant: TenantPolicy) -> Self:
+        """The same policy with the tenant's statuses for matters of taste: role accounts valid, say."""
+        if not tenant.version:
+            return self
+        statuses = {finding: status for finding, status in tenant.statuses.items() if finding != DEGRADED}
+        good = frozenset(ruling.finding for ruling in self.rulings if ruling.status is Status.VALID)
+        # What is good already is amended in its place; the rest goes before its like, or decides no more.
+        rulings = [
+            _called(ruling, statuses[ruling.finding]) if ruling.finding in good & statuses.keys() else ruling
+            for ruling in self.rulings
+            if ruling.finding in good or ruling.finding not in statuses
+        ]
+        for status, like in ((Status.RISKY, Status.VALID), (Status.INVALID, Status.RISKY)):
+            moved = [
+                self._ruling_of(name) for name, called in statuses.items() if called is status and name not in good
+            ]
+            place = next(place for place, ruling in enumerate(rulings) if ruling.status is like)
+            rulings[place:place] = [_called(ruling, status) for ruling in sorted(moved, key=self._rank)]
+        return replace(self, version=f"{self.version}~{tenant.version}", rulings=tuple(rulings))
 
-        Only what is certain of the address can be amended: ValueError where nothing is known or nothing can be
-        delivered, since unknown must never become an answer, nor an address that is none a good one.
-        """
-        kept = tuple(ruling for ruling in self.rulings if ruling.finding not in statuses)
-        amended = tuple(_amended(finding, status, self._ranks, self.rulings) for finding, status in statuses.items())
-        first_good = next(place for place, ruling in enumerate(kept) if ruling.status is Status.VALID)
-        # A finding that is made good no longer decides: the ruling that would have followed does.
-        bad = tuple(ruling for ruling in amended if ruling.status is not Status.VALID)
-        return replace(self, version=f"{self.version}~{name}", rulings=(*kept[:first_good], *bad, *kept[first_good:]))
+    def _rank(self, ruling: Ruling) -> int:
+        return self._ranks.get(ruling.finding, len(self.rulings))
+
+    def _ruling_of(self, finding: str) -> Ruling:
+        return self.rulings[self._ranks[finding]] if finding in self._ranks else _AMENDED[finding]
 
     @cached_property
     def _ranks(self) -> dict[str, int]:
@@ -86,7 +100,7 @@ def _ruling(row: Mapping[str, Any]) -> Ruling:
 _UNTOLD = Ruling("untold", Status.UNKNOWN, ReasonCode.CHECK_SKIPPED, 0.4)
 
 # Findings that decide nothing by default and may be made to.
-_AMENDABLE = {
+_AMENDED = {
     "free_provider": Ruling("free_provider", Status.RISKY, ReasonCode.FREE_PROVIDER, 0.5),
     "alias_relay": Ruling("alias_relay", Status.RISKY, ReasonCode.ALIAS_RELAY, 0.5),
     "gibberish": Ruling("gibberish", Status.RISKY, ReasonCode.GIBBERISH, 0.4),
@@ -94,14 +108,11 @@ _AMENDABLE = {
 }
 
 
-def _amended(finding: str, status: Status, ranks: Mapping[str, int], rulings: tuple[Ruling, ...]) -> Ruling:
-    ruling = rulings[ranks[finding]] if finding in ranks else _AMENDABLE.get(finding)
-    if ruling is None or ruling.status is not Status.RISKY:
-        raise ValueError(f"cannot be amended: {finding}")
-    if status not in (Status.VALID, Status.RISKY, Status.INVALID):
-        raise ValueError(f"cannot be amended to: {status}")
-    reason = ReasonCode.DENIED_BY_POLICY if status is Status.INVALID else ruling.reason
-    return replace(ruling, status=status, reason=reason, score=0.0 if status is Status.INVALID else ruling.score)
+def _called(ruling: Ruling, status: Status) -> Ruling:
+    """Refused by the tenant's own word is a reason of its own."""
+    if status is Status.INVALID:
+        return replace(ruling, status=status, reason=ReasonCode.DENIED_BY_POLICY, score=0.0)
+    return replace(ruling, status=status, score=min(ruling.score, 0.5) if status is Status.RISKY else ruling.score)
 
 
 @cache

@@ -1,45 +1,131 @@
-"""Whether this machine may ask mail hosts at all: its host name, reverse DNS, the sender's SPF, and port 25.
+"""Whether this machine may ask mail hosts at all: its host name, reverse DNS, the sender's SPF, and port 25."""
 
-Asks only the name servers and, for port 25, the mail host of the sender's own domain: nobody else is bothered.
-"""
-
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
 
 import dns.exception
 import dns.reversename
 
-from vouchpost_gateway.checks.dns import DnsOutcome, Resolver
-from vouchpost_gateway.checks.mx import find_route
+from vouchpost_gateway.checks.dns import Resolver
+from vouchpost_gateway.checks.health.spf import check_host
+from vouchpost_gateway.checks.health.spf_record import SpfResult
+from vouchpost_gateway.checks.mx import MailHost, find_route
+from vouchpost_gateway.checks.operators import operator_of
 from vouchpost_gateway.checks.smtp import Dialogue, DialogueEnded, Manners, Refused, Trouble
+from vouchpost_gateway.checks.traffic import Egress
 from vouchpost_gateway.domain.verification import Finding
 
 # The host answered, if only to refuse us: so the port is open from here.
 _SILENT = frozenset({Trouble.CONNECT_TIMED_OUT, Trouble.UNREACHABLE})
 
 
+_AGAIN_CLOSED_S: Final = 300.0
+_AGAIN_OPEN_S: Final = 3600.0
+_ENOUGH: Final = 2
+
+
+# RFC 5737: for a look at the record alone.
+_NOBODYS: Final = "192.0.2.1"
+_SPF_CODES: Final = {
+    SpfResult.NONE: "spf_missing",
+    SpfResult.PASS: "spf_passes",
+    SpfResult.PERMERROR: "spf_broken",
+    SpfResult.TEMPERROR: "untold",
+}
+
+
+class Port25(StrEnum):
+    """What the hosts that were tried say of the port, from here."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+    UNTOLD = "untold"
+
+
+@dataclass(frozen=True, slots=True)
+class PortWatch:
+    """At start and from then on: tells "port 25 is closed here" from "that host refused", and stops asking meanwhile.
+
+    One host that is silent may be down; several operators that are, while none so much as refuses us, are not.
+    """
+
+    resolver: Resolver
+    manners: Manners
+    is_public: Callable[[str], bool]
+    egress: Egress
+    domains: Sequence[str]
+    told: Callable[[str], None]
+
+    async def forever(self) -> None:
+        before = None
+        while True:
+            found = await self.look()
+            if found is Port25.CLOSED:
+                self.egress.close()
+            elif found is Port25.OPEN:
+                self.egress.reached()
+            if found is not before:
+                self.told(found.value)
+            before = found
+            await asyncio.sleep(_AGAIN_CLOSED_S if found is Port25.CLOSED else _AGAIN_OPEN_S)
+
+    async def look(self) -> Port25:
+        """One connection to one host of each operator, all at once."""
+        domains = dict.fromkeys([self.manners.mail_from.rpartition("@")[2], *self.domains])
+        routes = await asyncio.gather(*(self._route(domain) for domain in domains))
+        hosts = {operator_of(host.name).name: host for host in routes if host is not None}
+        heard = await asyncio.gather(*(self._answers(host) for host in hosts.values()))
+        if any(heard):
+            return Port25.OPEN
+        return Port25.CLOSED if len(heard) >= _ENOUGH else Port25.UNTOLD
+
+    async def _route(self, domain: str) -> MailHost | None:
+        return (await find_route(domain, resolver=self.resolver, is_public=self.is_public)).host
+
+    async def _answers(self, host: MailHost) -> bool:
+        """Whether anything came back, if only a refusal. A proxy that fails is no closed port."""
+        try:
+            dialogue = await Dialogue.open(host.addresses[0], host=host.name, manners=self.manners)
+        except DialogueEnded as ended:
+            return ended.trouble not in _SILENT
+        except Refused:
+            return True
+        await dialogue.aclose()
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """One look; `findings` in the order in which a mail host would look at us."""
+    """One look; `findings` in the order in which a mail host would look at us.
+
+    Asks only the name servers and, for port 25, the mail host of the sender's own domain: nobody else is bothered.
+    """
 
     resolver: Resolver
     manners: Manners
     is_public: Callable[[str], bool]
 
     async def findings(self) -> list[Finding]:
-        return [*await self._name(), await self._spf(), await self._port()]
-
-    async def _name(self) -> list[Finding]:
-        """RFC 5321 4.1.1.1: the name said in EHLO has an address, and the address (RFC 1912 2.1) has the name."""
         name = self.manners.helo_name
         found = [await self.resolver.lookup(name, "A"), await self.resolver.lookup(name, "AAAA")]
         addresses = [address for lookup in found for address in lookup.records]
-        if addresses:
-            return [Finding("helo", "helo_resolves", {"name": name}), *[await self._ptr(one) for one in addresses]]
-        told = all(lookup.outcome.definite for lookup in found)
-        return [Finding("helo", "helo_unresolved" if told else "untold", {"name": name})]
+        return [
+            self._name(addresses, told=all(lookup.outcome.definite for lookup in found)),
+            *[await self._ptr(address) for address in addresses],
+            *await self._spf(addresses),
+            await self._port(),
+        ]
+
+    def _name(self, addresses: Sequence[str], *, told: bool) -> Finding:
+        """RFC 5321 4.1.1.1: the name said in EHLO has an address."""
+        code = "helo_resolves" if addresses else "helo_unresolved" if told else "untold"
+        return Finding("helo", code, {"name": self.manners.helo_name})
 
     async def _ptr(self, address: str) -> Finding:
+        """RFC 1912 2.1: the address has the name."""
         try:
             reverse = dns.reversename.from_address(address).to_text(omit_final_dot=True)
         except dns.exception.DNSException:
@@ -51,16 +137,26 @@ class SelfTest:
         code = "ptr_matches" if self.manners.helo_name.lower() in names else "ptr_differs"
         return Finding("ptr", code, {"address": address, "names": ", ".join(names[:3])})
 
-    async def _spf(self) -> Finding:
-        """RFC 7208 4.5: exactly one record."""
+    async def _spf(self, addresses: Sequence[str]) -> list[Finding]:
+        """RFC 7208: whether the sender's domain lets our addresses send; all that is known of us is our own name's."""
+        if not addresses:
+            return [await self._spf_of(None)]
+        return [await self._spf_of(address) for address in addresses]
+
+    async def _spf_of(self, address: str | None) -> Finding:
         domain = self.manners.mail_from.rpartition("@")[2]
-        found = await self.resolver.lookup(domain, "TXT")
-        if found.outcome is not DnsOutcome.FOUND:
-            return Finding("spf", "spf_missing" if found.outcome.definite else "untold", {"domain": domain})
-        texts = [record.replace('" "', "").strip('"').lower() for record in found.records]
-        count = sum(text == "v=spf1" or text.startswith("v=spf1 ") for text in texts)
-        code = {0: "spf_missing", 1: "spf_present"}.get(count, "spf_twice")
-        return Finding("spf", code, {"domain": domain})
+        verdict = await check_host(
+            self.resolver,
+            address=address or _NOBODYS,
+            domain=domain,
+            sender=self.manners.mail_from,
+            helo=self.manners.helo_name,
+        )
+        if verdict.result not in _SPF_CODES:
+            code = "spf_present" if address is None else "spf_refuses"
+            return Finding("spf", code, {"domain": domain, "address": address, "result": verdict.result.value})
+        facts = {"domain": domain, "address": address, "flaw": verdict.flaw}
+        return Finding("spf", _SPF_CODES[verdict.result], dict(facts))
 
     async def _port(self) -> Finding:
         """Tells "port 25 is closed here" from "that host refused": only silence speaks for the first."""

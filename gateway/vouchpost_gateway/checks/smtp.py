@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Final, Self, TypeVar, cast
 
 from vouchpost_gateway.checks.replies import Phase, Reply
+from vouchpost_gateway.checks.socks import HostRefused, HostSilent, ProxyFailed, Socks
 from vouchpost_gateway.checks.syntax import Malformed, is_one_line, normalise
 from vouchpost_gateway.domain.errors import Misconfigured
 
@@ -30,6 +31,7 @@ class Trouble(StrEnum):
     CONNECTION_REFUSED = "connection_refused"
     CONNECT_TIMED_OUT = "connect_timed_out"
     UNREACHABLE = "unreachable"
+    PROXY_FAILED = "proxy_failed"
     DROPPED = "dropped"
     REPLY_TIMED_OUT = "reply_timed_out"
     REPLY_TOO_LONG = "reply_too_long"
@@ -66,9 +68,17 @@ class Manners:
     connect_s: float = 5.0
     reply_s: float = 10.0
     source_address: str | None = None
+    proxy: Socks | None = None
 
     @classmethod
-    def introduced(cls, *, mail_from: str, helo_name: str | None = None) -> Self:
+    def introduced(
+        cls,
+        *,
+        mail_from: str,
+        helo_name: str | None = None,
+        source_address: str | None = None,
+        proxy_url: str | None = None,
+    ) -> Self:
         """With a sender and a host name that are at least written as such; Misconfigured when one is not."""
         sender = normalise(mail_from)
         if isinstance(sender, Malformed):
@@ -76,7 +86,10 @@ class Manners:
         name = normalise(f"postmaster@{helo_name or sender.domain}")
         if isinstance(name, Malformed):
             raise Misconfigured("the name said to mail hosts is not a host name")
-        return cls(helo_name=name.domain, mail_from=sender.address)
+        if source_address and proxy_url:
+            raise Misconfigured("mail hosts are asked through a proxy or from an address of this machine, not both")
+        proxy = Socks.parse(proxy_url) if proxy_url else None
+        return cls(name.domain, sender.address, source_address=source_address, proxy=proxy)
 
 
 class Dialogue:
@@ -166,17 +179,27 @@ class Dialogue:
 
 
 async def _connect(address: str, manners: Manners) -> "_Lines":
-    source = (manners.source_address, 0) if manners.source_address else None
     try:
         async with asyncio.timeout(manners.connect_s):
-            loop = asyncio.get_running_loop()
-            _, lines = await loop.create_connection(_Lines, address, manners.port, local_addr=source)
-    except TimeoutError as error:
+            return await _connected(address, manners)
+    except (TimeoutError, HostSilent) as error:
         raise DialogueEnded(Trouble.CONNECT_TIMED_OUT) from error
-    except ConnectionRefusedError as error:
+    except (ConnectionRefusedError, HostRefused) as error:
         raise DialogueEnded(Trouble.CONNECTION_REFUSED) from error
+    except ProxyFailed as error:
+        raise DialogueEnded(Trouble.PROXY_FAILED) from error
     except OSError as error:
         raise DialogueEnded(Trouble.UNREACHABLE) from error
+
+
+async def _connected(address: str, manners: Manners) -> "_Lines":
+    loop = asyncio.get_running_loop()
+    if manners.proxy is not None:
+        sock = await manners.proxy.connect(address, manners.port)
+        _, lines = await loop.create_connection(_Lines, sock=sock)
+        return lines
+    source = (manners.source_address, 0) if manners.source_address else None
+    _, lines = await loop.create_connection(_Lines, address, manners.port, local_addr=source)
     return lines
 
 

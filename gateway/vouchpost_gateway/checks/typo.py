@@ -5,12 +5,11 @@ exchanges one real top-level domain for another unless the result is a provider.
 """
 
 from collections.abc import Collection
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Final
 
-from publicsuffixlist import PublicSuffixList
-
 from vouchpost_gateway.checks.lists import lines_of
+from vouchpost_gateway.checks.suffixes import suffixes
 
 # Where most of the world's personal mail is: the only names worth being mistaken for.
 PROVIDERS: Final = frozenset(lines_of("typo_targets.txt"))
@@ -74,9 +73,4 @@ def distance(one: str, other: str, most: int) -> int:
 @lru_cache(4096)
 def _is_delegated(top_level: str) -> bool:
     """Whether there is such a top-level domain, by the list of public suffixes, which holds them all."""
-    return _suffixes().publicsuffix(top_level) is not None
-
-
-@cache
-def _suffixes() -> PublicSuffixList:
-    return PublicSuffixList(accept_unknown=False)
+    return suffixes().publicsuffix(top_level) is not None

@@ -6,26 +6,30 @@ do, and always answers within its time limit.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Self
 
 from vouchpost_gateway.checks.confusable import twin_of
 from vouchpost_gateway.checks.dns import Resolver
+from vouchpost_gateway.checks.folding import flags_of, is_degraded, is_put_off, retry_after_s, skipped
 from vouchpost_gateway.checks.gibberish import gibberish
+from vouchpost_gateway.checks.health.check import HealthCheck
 from vouchpost_gateway.checks.lists import DomainLists, packaged_lists
 from vouchpost_gateway.checks.mailbox import MailboxCheck
 from vouchpost_gateway.checks.mx import Route, find_route
 from vouchpost_gateway.checks.nameservers import parse_server, servers_of
+from vouchpost_gateway.checks.played import PLAYED_AT, played
 from vouchpost_gateway.checks.policy import Policy, default_policy
 from vouchpost_gateway.checks.reserved import is_reserved, is_sandbox
 from vouchpost_gateway.checks.role import RoleNames, packaged_roles
 from vouchpost_gateway.checks.sandbox import SandboxMail, is_sandbox_host
-from vouchpost_gateway.checks.smtp import Manners
 from vouchpost_gateway.checks.syntax import Mailbox, Malformed, normalise
 from vouchpost_gateway.checks.typo import suggestion
 from vouchpost_gateway.domain.address import is_public
-from vouchpost_gateway.domain.verification import Depth, Finding, Flags, Question, Verdict
+from vouchpost_gateway.domain.question import Question
+from vouchpost_gateway.domain.tenant_policy import NO_POLICY, TenantPolicy
+from vouchpost_gateway.domain.verification import Depth, Finding, Flags, Verdict
 from vouchpost_gateway.domain.world import Mode
 
 # For all the name servers are asked about one address.
@@ -33,6 +37,7 @@ _TIME_LIMIT_S: Final = 10.0
 _HOSTS_TO_TRY: Final = 2
 _ADDRESSES_KEPT: Final = 65_536
 _NEARLY_SURE: Final = 0.8
+_POLICIES_KEPT: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,7 @@ class _World:
     resolver: Resolver | None
     is_public: Callable[[str], bool]
     sandbox: bool
+    health: HealthCheck | None = None
 
 
 class Verifier:
@@ -55,21 +61,26 @@ class Verifier:
         is_public: Callable[[str], bool] = is_public,
         mailbox: MailboxCheck | None = None,
         sandbox_mail: SandboxMail | None = None,
+        health: bool = True,
         policy: Policy | None = None,
         lists: DomainLists | None = None,
         roles: RoleNames | None = None,
     ) -> None:
         self._resolvers = [live, sandbox] if sandbox else [live]
         self._worlds = {
-            Mode.LIVE: _World(live, lru_cache(_ADDRESSES_KEPT)(is_public), sandbox=False),
-            Mode.TEST: _World(sandbox, is_sandbox_host, sandbox=True),
+            Mode.LIVE: _World(
+                live, lru_cache(_ADDRESSES_KEPT)(is_public), sandbox=False, health=HealthCheck(live) if health else None
+            ),
+            Mode.TEST: _World(
+                sandbox, is_sandbox_host, sandbox=True, health=HealthCheck(sandbox) if sandbox and health else None
+            ),
         }
         self._mailbox = mailbox
         self._sandbox_mail = sandbox_mail
         self._policy = policy or default_policy()
         self._lists = lists or packaged_lists()
         self._roles = roles or packaged_roles()
-        self.policy_version = f"{self._policy.version}+{self._lists.version}"
+        self._policy_of = lru_cache(_POLICIES_KEPT)(self._policy.amended)
 
     @classmethod
     def open(
@@ -79,27 +90,57 @@ class Verifier:
         dns_timeout_s: float = 5.0,
         sandbox_dns: str | None = None,
         is_public: Callable[[str], bool] = is_public,
-        manners: Manners | None = None,
-        smtp_timeout_s: float = 25.0,
+        mailbox: MailboxCheck | None = None,
+        health: bool = True,
+        lists: DomainLists | None = None,
     ) -> Self:
         """From plain settings. No servers named means the system's; without a sandbox, test questions stay unknown.
 
-        `manners` enables the mailbox check for live questions: who we say we are to mail hosts. Test questions have the
-        sandbox's own mail host.
+        `mailbox` enables the mailbox check for live questions. Test questions have the sandbox's own mail host.
 
         Raises Misconfigured for a server that is none.
         """
         live = Resolver(servers_of(dns_servers), timeout_s=dns_timeout_s)
-        mailbox = MailboxCheck(manners, total_s=smtp_timeout_s) if manners else None
         if sandbox_dns is None:
-            return cls(live=live, sandbox=None, is_public=is_public, mailbox=mailbox)
+            return cls(live=live, sandbox=None, is_public=is_public, mailbox=mailbox, health=health, lists=lists)
         server = parse_server(sandbox_dns)
         # Failures of the sandbox are played on purpose and counted, so none is kept.
         sandbox = Resolver([server], timeout_s=dns_timeout_s, failure_ttl_s=0, silence_ttl_s=0)
         mail = SandboxMail(sandbox, server)
-        return cls(live=live, sandbox=sandbox, is_public=is_public, mailbox=mailbox, sandbox_mail=mail)
+        return cls(
+            live=live,
+            sandbox=sandbox,
+            is_public=is_public,
+            mailbox=mailbox,
+            sandbox_mail=mail,
+            health=health,
+            lists=lists,
+        )
+
+    def policy_version(self, tenant: TenantPolicy = NO_POLICY) -> str:
+        """Of everything that a verdict is judged by: rulings, the tenant's amendments, and lists."""
+        return f"{self._judge(tenant).version}+{self._lists.version}"
+
+    def judge_again(self, verdict: Verdict, tenant: TenantPolicy = NO_POLICY) -> Verdict:
+        """A verdict as the policies of today have it, by what was found then and without another check."""
+        findings = [finding for finding in verdict.findings if finding.check != "tenant"]
+        if verdict.normalised and verdict.domain:
+            findings += _tenant_findings(tenant, verdict.normalised, verdict.domain)
+        ruling = self._judge(tenant).judge(findings)
+        _, plus, lists = verdict.policy_version.partition("+")
+        return replace(
+            verdict,
+            status=ruling.status,
+            reason_code=ruling.reason,
+            score=ruling.score,
+            findings=tuple(findings),
+            policy_version=f"{self._judge(tenant).version}{plus}{lists}",
+        )
 
     async def aclose(self) -> None:
+        for check in (self._mailbox, self._sandbox_mail):
+            if check is not None:
+                await check.aclose()
         for resolver in self._resolvers:
             await resolver.aclose()
 
@@ -107,31 +148,54 @@ class Verifier:
         """The verdict on one address, as deep as asked."""
         mailbox = normalise(question.address)
         if isinstance(mailbox, Malformed):
-            return self._verdict([Finding("syntax", "malformed", {"flaw": mailbox.flaw.value})], None)
+            return self._verdict(question, [Finding("syntax", "malformed", {"flaw": mailbox.flaw.value})], None)
         world = self._worlds[question.mode]
         findings = [Finding("syntax", "well_formed", {"smtputf8": mailbox.needs_smtputf8})]
         if is_reserved(mailbox.domain) and not (world.sandbox and is_sandbox(mailbox.domain)):
-            return self._verdict([*findings, Finding("domain", "reserved_domain")], mailbox)
+            return self._verdict(question, [*findings, Finding("domain", "reserved_domain")], mailbox)
+        findings += _tenant_findings(question.policy, mailbox.address, mailbox.domain)
+        if world.sandbox and mailbox.domain == PLAYED_AT:
+            findings += await played(mailbox.local_part, self._policy)
+            return replace(self._verdict(question, findings, mailbox), temporary=False)
         findings += self._local_findings(mailbox)
         if question.depth is not Depth.SYNTAX:
-            findings += await self._remote_findings(mailbox, question.depth, world)
+            denied = any(finding.code == "denied" for finding in findings)
+            findings += _DENIED if denied else await self._remote_findings(mailbox, question.depth, world)
         if not world.sandbox:
             findings += _typo_findings(mailbox, findings)
-        return self._verdict(findings, mailbox, _skipped(question.depth, findings))
+        return self._verdict(question, findings, mailbox)
 
     async def _remote_findings(self, mailbox: Mailbox, depth: Depth, world: _World) -> list[Finding]:
         """What name servers say and, where it is asked for and enabled, what the mail host says."""
         check = await self._mailbox_check(world) if depth is Depth.MAILBOX else None
-        route = await self._mail_route(mailbox.domain, world, wanted=_HOSTS_TO_TRY if check else 1)
+        wanted = _HOSTS_TO_TRY if check else 1
+        route, health = await asyncio.gather(
+            self._mail_route(mailbox.domain, world, wanted=wanted), self._health(mailbox.domain, world)
+        )
         findings = [route.finding, *self._lists.look_up_hosts(host.name for host in route.hosts)]
-        if check and route.hosts:
-            findings.append(await check.ask(mailbox, route.hosts))
+        if route.hosts:  # of a domain that takes no mail, nobody wants to know how it looks after it
+            findings += health
+        if depth is Depth.MAILBOX:
+            findings.append(await self._mailbox_finding(mailbox, check, route))
         return findings
+
+    async def _mailbox_finding(self, mailbox: Mailbox, check: MailboxCheck | None, route: Route) -> Finding:
+        """What the mail host says, or why it was not asked."""
+        if check is None:
+            return Finding("mailbox", "mailbox_not_enabled")
+        if not route.hosts:
+            return Finding("mailbox", "mailbox_without_route", {"mx": route.finding.code})
+        return await check.ask(mailbox, route.hosts, mx_set=route.exchangers)
 
     async def _mailbox_check(self, world: _World) -> MailboxCheck | None:
         if not world.sandbox:
             return self._mailbox
         return await self._sandbox_mail.check() if self._sandbox_mail else None
+
+    async def _health(self, domain: str, world: _World) -> Sequence[Finding]:
+        if world.health is None or (world.sandbox and not is_sandbox(domain)):
+            return ()
+        return await world.health.findings(domain)
 
     def _local_findings(self, mailbox: Mailbox) -> list[Finding]:
         """What needs no network: the lists, and the kind of name."""
@@ -156,22 +220,36 @@ class Verifier:
         except TimeoutError:
             return Route(Finding("mx", "timed_out"))
 
-    def _verdict(self, findings: Sequence[Finding], mailbox: Mailbox | None, skipped: tuple[str, ...] = ()) -> Verdict:
-        ruling = self._policy.judge(findings)
+    def _verdict(self, question: Question, findings: Sequence[Finding], mailbox: Mailbox | None) -> Verdict:
+        ruling = self._judge(question.policy).judge(findings)
+        degraded = is_degraded(ruling.finding)
         return Verdict(
-            status=ruling.status,
+            status=question.policy.degraded_status if degraded else ruling.status,
             reason_code=ruling.reason,
             score=ruling.score,
-            flags=_flags(findings) if mailbox else Flags(),
+            flags=flags_of(findings) if mailbox else Flags(),
             findings=tuple(findings),
             normalised=mailbox.address if mailbox else None,
             domain=mailbox.domain if mailbox else None,
-            policy_version=self.policy_version,
-            checks_skipped=skipped,
+            policy_version=self.policy_version(question.policy),
+            checks_skipped=skipped(question.depth, findings) if mailbox else (),
             temporary=ruling.temporary,
-            degraded=ruling.finding == "egress_closed",
-            retry_after_s=_retry_after_s(findings) if ruling.temporary else None,
+            degraded=degraded,
+            put_off=is_put_off(ruling.finding),
+            retry_after_s=retry_after_s(findings) if ruling.temporary else None,
         )
+
+    def _judge(self, tenant: TenantPolicy) -> Policy:
+        return self._policy_of(tenant) if tenant.version else self._policy
+
+
+# Nobody is asked about an address that the tenant does not want.
+_DENIED = (Finding("mx", "not_asked", {"why": "denied"}),)
+
+
+def _tenant_findings(tenant: TenantPolicy, address: str, domain: str) -> list[Finding]:
+    said = tenant.says_of(address, domain)
+    return [Finding("tenant", said)] if said else []
 
 
 def _typo_findings(mailbox: Mailbox, findings: Sequence[Finding]) -> list[Finding]:
@@ -182,30 +260,3 @@ def _typo_findings(mailbox: Mailbox, findings: Sequence[Finding]) -> list[Findin
 
 
 _TAKES_NO_MAIL = frozenset({"no_domain", "no_mx", "null_mx"})
-
-
-def _skipped(depth: Depth, findings: Sequence[Finding]) -> tuple[str, ...]:
-    """Checks that the depth asks for and that did not run."""
-    codes = {finding.code for finding in findings}
-    skipped = ("mx",) if "outside_sandbox" in codes else ()
-    ran = any(finding.check == "mailbox" and finding.code not in _DID_NOT_ASK for finding in findings)
-    return (*skipped, "mailbox") if depth is Depth.MAILBOX and not ran else skipped
-
-
-_DID_NOT_ASK = frozenset({"egress_closed", "mx_resting"})
-
-
-def _flags(findings: Sequence[Finding]) -> Flags:
-    codes = {finding.code for finding in findings}
-    return Flags(
-        disposable=bool(codes & {"disposable", "disposable_mail_host"}),
-        role="role_account" in codes,
-        free="free_provider" in codes,
-        catch_all=True if "catch_all" in codes else False if "mailbox_exists" in codes else None,
-    )
-
-
-def _retry_after_s(findings: Sequence[Finding]) -> float | None:
-    """What a host hinted, as a floor for the next check."""
-    hints = (finding.facts.get("retry_after_s") for finding in findings)
-    return next((float(hint) for hint in hints if hint), None)

@@ -124,21 +124,24 @@ def dns_line(*, answered: bool, servers: Sequence[str], detail: str) -> Line:
 
 def lists_line(lists: DomainLists, policy: Policy) -> Line:
     disposable, relays, free = len(lists.disposable), len(lists.alias_relays), len(lists.free_providers)
-    text = f"{lists.version}: {disposable:,} disposable, {relays} alias relays, {free} free providers"
+    named = ", ".join(f"{source.name} {source.version}".strip() for source in lists.sources)
+    text = f"{lists.version} of {named}: {disposable:,} disposable, {relays} alias relays, {free} free providers"
     return Line(Level.FINE, "lists", f"{text}; policy {policy.version}")
 
 
 # How a mail host would take it: what is not in here is worth knowing, and breaks no promise.
-_MAIL_FINE = frozenset({"helo_resolves", "ptr_matches", "spf_present", "port_open"})
+_MAIL_FINE = frozenset({"helo_resolves", "ptr_matches", "spf_present", "spf_passes", "port_open"})
 _MAIL_TEXTS: Mapping[str, str] = MappingProxyType(
     {
         "helo_resolves": "{name} has an address",
         "helo_unresolved": "{name} has no address: mail hosts will refuse it; set smtp_helo_name",
         "ptr_matches": "{address} is named {names}",
         "ptr_differs": "{address} is named {names!r}: its PTR record must be smtp_helo_name",
-        "spf_present": "{domain} has one SPF record; see that it allows this machine",
+        "spf_passes": "{domain} lets {address} send (SPF pass)",
+        "spf_refuses": "{domain} does not let {address} send (SPF {result}): mail hosts may refuse it",
+        "spf_present": "{domain} has an SPF record; see that it allows this machine",
         "spf_missing": "{domain} has no SPF record: mail hosts may refuse its mail",
-        "spf_twice": "{domain} has several SPF records, which count as none (RFC 7208 4.5)",
+        "spf_broken": "{domain} has an SPF record that nobody can evaluate ({flaw}; RFC 7208)",
         "port_open": "{host} can be reached on port {port}",
         "port_open_refused": "{host} can be reached on port {port}, and refuses us with {smtp_code}",
         "port_silent": "{host} does not answer on port {port}: it is down, or the port is closed from here",

@@ -14,11 +14,10 @@ from rich.console import Console
 from rich.text import Text
 
 from vouchpost_gateway.checks.dns import DnsOutcome, Resolver
-from vouchpost_gateway.checks.lists import packaged_lists
+from vouchpost_gateway.checks.lists import DomainLists
 from vouchpost_gateway.checks.nameservers import servers_of
 from vouchpost_gateway.checks.policy import default_policy
 from vouchpost_gateway.checks.selftest import SelfTest
-from vouchpost_gateway.checks.smtp import Manners
 from vouchpost_gateway.cli.diagnosis import (
     Census,
     Level,
@@ -39,6 +38,7 @@ from vouchpost_gateway.domain.address import is_public
 from vouchpost_gateway.domain.errors import LedgerUnavailable, Misconfigured
 from vouchpost_gateway.domain.world import Mode
 from vouchpost_gateway.embedded.home import Home
+from vouchpost_gateway.engine import manners_of
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.connection import LedgerRefused
 from vouchpost_gateway.ledger.fitness import CONFIG_NAMES, parse_config, parse_info, problems, refusal
@@ -75,7 +75,7 @@ async def examine(settings: Settings) -> list[Line]:
         open_files_line(_open_files()),
         *_disk_lines(settings),
         await _dns_line(settings),
-        lists_line(packaged_lists(), default_policy()),
+        _lists_line(settings),
         *await _mail_lines(settings),
     ]
 
@@ -208,14 +208,21 @@ async def _dns_line(settings: Settings) -> Line:
     return dns_line(answered=answered, servers=[server.host for server in servers], detail=detail)
 
 
+def _lists_line(settings: Settings) -> Line:
+    try:
+        return lists_line(DomainLists.at(settings.lists_dir), default_policy())
+    except Misconfigured as error:
+        return Line(Level.BROKEN, "lists", str(error))
+
+
 async def _mail_lines(settings: Settings) -> list[Line]:
     """How mail hosts will see us, if they are asked."""
-    if settings.smtp_mail_from is None:
-        return [mail_line(None)]
     try:
-        manners = Manners.introduced(mail_from=settings.smtp_mail_from, helo_name=settings.smtp_helo_name)
+        manners = manners_of(settings)
     except Misconfigured as error:
         return [Line(Level.BROKEN, "mail hosts", str(error))]
+    if manners is None:
+        return [mail_line(None)]
     servers = servers_of([str(server) for server in settings.dns_servers])
     resolver = Resolver(servers, timeout_s=settings.dns_timeout_s)
     try:

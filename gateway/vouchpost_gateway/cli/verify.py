@@ -1,8 +1,8 @@
 """`vouchpost verify`: one address through the same checks as the workers', and every finding as a readable tree."""
 
 import asyncio
+import time
 from collections.abc import Mapping
-from functools import partial
 from types import MappingProxyType
 from typing import Annotated
 
@@ -11,16 +11,26 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from vouchpost_gateway.checks.smtp import Manners
+from vouchpost_gateway.checks.canonical import canonical_of
+from vouchpost_gateway.checks.lists import DomainLists
+from vouchpost_gateway.checks.traffic import OneProcess
 from vouchpost_gateway.checks.verifier import Verifier
 from vouchpost_gateway.domain.errors import Misconfigured
-from vouchpost_gateway.domain.verification import Depth, Finding, Question, Status, Verdict
+from vouchpost_gateway.domain.question import Question
+from vouchpost_gateway.domain.verification import Depth, Finding, Status, Verdict
 from vouchpost_gateway.domain.world import Mode
 from vouchpost_gateway.embedded import dns
+from vouchpost_gateway.engine import mailbox_check
+from vouchpost_gateway.settings import Settings, load_settings
 
 # For scripts; 2 is typer's own, for a command line that is wrong.
 EXIT_CODES: Mapping[Status, int] = MappingProxyType(
     {Status.VALID: 0, Status.INVALID: 1, Status.RISKY: 3, Status.UNKNOWN: 4}
+)
+
+_PLAYED = (
+    *("played_provider_unavailable", "played_poisoned", "played_free_provider", "played_alias_relay"),
+    "played_gibberish",
 )
 
 MEANINGS: Mapping[str, str] = MappingProxyType(
@@ -67,6 +77,30 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "mx_unreachable": "no mail host could be connected to",
         "connection_dropped": "the mail host ended the conversation",
         "smtp_timed_out": "the mail host took too long",
+        "denied": "the tenant's own policy refuses it",
+        "allowed": "the tenant's own policy lets it pass; suspicions are not held against it",
+        "not_asked": "nobody was asked, since the tenant does not want it",
+        "disposable_suspected": "a list of less worth calls it throw-away; alone that flags nothing",
+        "mailbox_not_enabled": "no mail host was asked: smtp_mail_from is not set",
+        "mailbox_without_route": "no mail host was asked: none is known",
+        "mx_crowded": "as many of us as may are talking to the operator; no check was made",
+        "daily_cap_reached": "as many conversations as a day may have were had today",
+        "proxy_failed": "the proxy to mail hosts cannot be used",
+        "spf_sound": "says who may send in its name, and can be evaluated",
+        "spf_missing": "does not say who may send in its name",
+        "spf_broken": "says who may send in its name, in a way that nobody can evaluate (RFC 7208)",
+        "spf_passes_anybody": "lets anybody send in its name",
+        "spf_untold": "the name servers could not tell",
+        "dmarc_found": "says what to do with mail that only seems to be its own (RFC 9989)",
+        "dmarc_missing": "does not say what to do with mail that only seems to be its own",
+        "dmarc_untold": "the name servers could not tell",
+        "dkim_found": "signs its mail: a key was found",
+        "dkim_not_provable": "no key under the usual names; that it has none cannot be proven",
+        "dkim_untold": "the name servers could not tell",
+        "mta_sts_announced": "announces that mail to it must be encrypted (RFC 8461)",
+        "mta_sts_missing": "does not announce that mail to it must be encrypted",
+        "mta_sts_untold": "the name servers could not tell",
+        **dict.fromkeys(_PLAYED, "played by the sandbox"),
         "egress_closed": "no mail host at all answers: port 25 seems closed from here",
         "dns_timeout": "the name servers did not answer; a later check may tell",
         "dns_failure": "the name servers could not tell; a later check may",
@@ -85,43 +119,47 @@ def verify(
     explain: Annotated[bool, typer.Option(help="Say what each finding means.")] = False,
     sandbox: Annotated[bool, typer.Option(help="Ask the sandbox's zone, as test keys do.")] = False,
     dns_servers: Annotated[
-        str, typer.Option(envvar="VOUCHPOST_DNS_SERVERS", help="Name servers, by commas; the system's if none.")
+        str, typer.Option(help="Name servers, by commas; those of the settings if none, else the system's.")
     ] = "",
-    dns_timeout_s: Annotated[float, typer.Option(envvar="VOUCHPOST_DNS_TIMEOUT_S", min=0.1, max=60)] = 5.0,
+    dns_timeout_s: Annotated[
+        float | None, typer.Option(min=0.1, max=60, help="Limit of one DNS question; that of the settings if none.")
+    ] = None,
     mail_from: Annotated[
-        str,
-        typer.Option(
-            envvar="VOUCHPOST_SMTP_MAIL_FROM",
-            help="An address of yours that asks mail hosts; without it none is asked.",
-        ),
+        str, typer.Option(help="An address of yours that asks mail hosts; that of the settings if none.")
     ] = "",
-    helo_name: Annotated[
-        str,
-        typer.Option(envvar="VOUCHPOST_SMTP_HELO_NAME", help="This machine's public host name, said to mail hosts."),
-    ] = "",
+    helo_name: Annotated[str, typer.Option(help="This machine's public host name, said to mail hosts.")] = "",
 ) -> None:
     """Checks one address and prints every finding. Exits 0 for valid, 1 for invalid, 3 for risky, 4 for unknown."""
-    servers = [server for server in dns_servers.split(",") if server.strip()]
+    given = {
+        "dns_servers": dns_servers,
+        "dns_timeout_s": dns_timeout_s,
+        "smtp_mail_from": mail_from,
+        "smtp_helo_name": helo_name,
+    }
     try:
-        manners = Manners.introduced(mail_from=mail_from, helo_name=helo_name) if mail_from else None
-        work = _sandboxed if sandbox else partial(_live, servers=servers, manners=manners)
-        verdict = asyncio.run(work(address, depth, timeout_s=dns_timeout_s))
+        settings = load_settings(**{name: value for name, value in given.items() if value})
+        work = _sandboxed if sandbox else _live
+        verdict = asyncio.run(work(address, depth, settings))
     except Misconfigured as error:
         raise typer.BadParameter(str(error)) from error
     Console().print(tree_of(address, verdict, explain=explain))
     raise typer.Exit(EXIT_CODES[verdict.status])
 
 
-async def _sandboxed(address: str, depth: Depth, *, timeout_s: float) -> Verdict:
+async def _sandboxed(address: str, depth: Depth, settings: Settings) -> Verdict:
     async with dns.serve() as port:
-        verifier = Verifier.open(dns_timeout_s=timeout_s, sandbox_dns=f"127.0.0.1:{port}")
+        verifier = Verifier.open(dns_timeout_s=settings.dns_timeout_s, sandbox_dns=f"127.0.0.1:{port}")
         return await _asked(verifier, Question(address, depth, Mode.TEST))
 
 
-async def _live(
-    address: str, depth: Depth, *, timeout_s: float, servers: list[str], manners: Manners | None
-) -> Verdict:
-    verifier = Verifier.open(dns_servers=servers, dns_timeout_s=timeout_s, manners=manners)
+async def _live(address: str, depth: Depth, settings: Settings) -> Verdict:
+    verifier = Verifier.open(
+        dns_servers=[str(server) for server in settings.dns_servers],
+        dns_timeout_s=settings.dns_timeout_s,
+        mailbox=mailbox_check(settings, OneProcess(), now=time.monotonic),
+        health=settings.domain_health,
+        lists=DomainLists.at(settings.lists_dir),
+    )
     return await _asked(verifier, Question(address, depth, Mode.LIVE))
 
 
@@ -137,6 +175,9 @@ def tree_of(address: str, verdict: Verdict, *, explain: bool) -> Tree:
     tree = Tree(_plain(verdict.normalised or address, "bold"))
     for finding in verdict.findings:
         _add_finding(tree, finding, explain=explain)
+    other = canonical_of(verdict.normalised)
+    if other and other != verdict.normalised:
+        tree.add(_plain(f"the same mailbox as {other}", "dim"))
     for check in verdict.checks_skipped:
         tree.add(_plain(f"{check}: skipped", "dim"))
     colour = _COLOURS[verdict.status]

@@ -73,6 +73,7 @@ def verdict_event(
             "role": flags.role,
             "free": flags.free,
             "catch_all": flags.catch_all,
+            "alias_relay": flags.alias_relay,
         },
         "email_hash": email_hash,
         "checked_at": timestamp_text(checked_ms),

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from vouchpost_gateway.domain.world import Mode
-
 
 class Status(StrEnum):
     PENDING = "pending"
@@ -69,15 +67,6 @@ class ReasonCode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of the verifier: pure input of the checks, with nothing of where it came from."""
-
-    address: str
-    depth: Depth
-    mode: Mode
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     """What one check saw: evidence, not just the verdict. `facts` holds short, JSON-ready values, never the address."""
 
@@ -94,11 +83,15 @@ class Flags:
     role: bool | None = None
     free: bool | None = None
     catch_all: bool | None = None
+    alias_relay: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was found. `temporary` means that the same checks may tell more when they are run again later."""
+    """What was found. `temporary` means that the same checks may tell more when they are run again later.
+
+    `put_off` means that no check was made at all, because it was not our turn yet.
+    """
 
     status: Status
     reason_code: ReasonCode
@@ -111,6 +104,7 @@ class Verdict:
     degraded: bool = False
     checks_skipped: tuple[str, ...] = ()
     temporary: bool = False
+    put_off: bool = False
     retry_after_s: float | None = None
     provider: str | None = None
 

@@ -1,8 +1,9 @@
 """The sandbox's DNS zone: a real name server on loopback, so that test keys get every answer and reach no network.
 
 `SANDBOX_DOMAINS` is the one table of what it answers and what a verification at depth `domain` then says; the demo and
-the documentation are made from it. What its mail host says stands in `smtp.py`. A name under a listed one behaves like
-it (`a1.flapping.example`), with a count of its own. Run in its own process: `python -m vouchpost_gateway.embedded.dns
+the documentation are made from it. What its mail host says stands in `smtp.py`; a verdict of any reason code at all is
+had from `REASON@reason.example` (see `checks/played.py`). A name under a listed one behaves like it
+(`a1.flapping.example`), with a count of its own. Run in its own process: `python -m vouchpost_gateway.embedded.dns
 --port 0` prints where it listens.
 """
 
@@ -52,11 +53,16 @@ class SandboxDomain:
 
 
 _MX = (("MX", "10 mx1.sandbox.example"), ("MX", "20 mx2.sandbox.example"))
+_HEALTHY = (*_MX, ("TXT", '"v=spf1 mx -all"'))
 _GOOD = (Status.VALID, ReasonCode.DOMAIN_ACCEPTS_MAIL)
 
 SANDBOX_DOMAINS: Mapping[str, SandboxDomain] = MappingProxyType(
     {
         "valid.example": SandboxDomain(*_GOOD, "two mail hosts", _MX),
+        "healthy.example": SandboxDomain(*_GOOD, "looks after its mail: SPF, DMARC, DKIM and MTA-STS", _HEALTHY),
+        "careless.example": SandboxDomain(
+            *_GOOD, "an SPF record that nobody can evaluate, and nothing else", (*_MX, ("TXT", '"v=spf1 include:-all"'))
+        ),
         "valid.test": SandboxDomain(*_GOOD, "the same, under the other reserved name", _MX),
         "implicit.example": SandboxDomain(*_GOOD, "no MX, but an address of its own", (("A", _HOST),)),
         "ipv6.example": SandboxDomain(*_GOOD, "its mail host has only IPv6", (("MX", "10 mx6.sandbox.example"),)),
@@ -99,7 +105,7 @@ SANDBOX_DOMAINS: Mapping[str, SandboxDomain] = MappingProxyType(
     }
 )  # fmt: skip
 
-# The mail hosts behind them.
+# The mail hosts behind them, and the records that are not at the name of a domain itself.
 _HOSTS: Mapping[str, Records] = MappingProxyType(
     {
         "sandbox.example": (),
@@ -107,13 +113,19 @@ _HOSTS: Mapping[str, Records] = MappingProxyType(
         "mx2.sandbox.example": (("A", "192.0.2.26"),),
         "mx6.sandbox.example": (("AAAA", "2001:db8::25"),),
         "inside.sandbox.example": (("A", "127.0.0.1"),),
+        "_dmarc.healthy.example": (("TXT", '"v=DMARC1; p=reject; rua=mailto:dmarc@healthy.example"'),),
+        "_domainkey.healthy.example": (),
+        "s1._domainkey.healthy.example": (
+            ("TXT", '"v=DKIM1; k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="'),
+        ),
+        "_mta-sts.healthy.example": (("TXT", '"v=STSv1; id=20261125"'),),
     }
 )
 
 
 @dataclass(slots=True)
 class SandboxZone:
-    """Answers queries as the table says; counts, per name, the failures already played."""
+    """Answers queries as the table says; counts, per name and type, the failures already played."""
 
     smtp_port: int
     _played: dict[str, int] = field(default_factory=dict)
@@ -140,21 +152,22 @@ class SandboxZone:
             return self._filled(reply, name, ())
         if domain.silent:
             return None
-        reply.header.rcode = RCODE.SERVFAIL if self._fails_now(name, domain) else getattr(RCODE, domain.rcode)
+        fails = self._fails_now(f"{name} {QTYPE[query.q.qtype]}", domain)
+        reply.header.rcode = RCODE.SERVFAIL if fails else getattr(RCODE, domain.rcode)
         return self._filled(reply, name, domain.records)
 
     def delay_s(self, query: DNSRecord) -> float:
         domain = self.behaviour(str(query.q.qname).lower().rstrip("."))
         return domain.delay_s if domain else 0.0
 
-    def _fails_now(self, name: str, domain: SandboxDomain) -> bool:
+    def _fails_now(self, question: str, domain: SandboxDomain) -> bool:
         """So many failures, then one answer, then again: the same story for everyone who asks."""
         if not domain.failures_first:
             return False
-        played = self._played.get(name, 0)
+        played = self._played.get(question, 0)
         if len(self._played) > 10_000:
             self._played.clear()
-        self._played[name] = (played + 1) % (domain.failures_first + 1)
+        self._played[question] = (played + 1) % (domain.failures_first + 1)
         return played < domain.failures_first
 
     def _filled(self, reply: DNSRecord, name: str, records: Records) -> DNSRecord:
@@ -246,7 +259,7 @@ def _parsed(data: bytes) -> DNSRecord | None:
 
 @cache
 def _record(name: str, kind: str, data: str) -> RR:
-    text = data if kind in ("A", "AAAA", "SOA") or data.endswith(".") else f"{data}."
+    text = data if kind in ("A", "AAAA", "SOA", "TXT") or data.endswith(".") else f"{data}."
     return RR.fromZone(f"{name}. {_TTL_S} IN {kind} {text}")[0]
 
 

@@ -8,12 +8,17 @@ All keys of a world share one hash tag, its partition, so each script stays in o
 | `{vp}:tenants`           | hash   | tenant name -> tenant                                                       |
 | `{vp}:janitor`           | string | who cleans up at the moment; expires                                        |
 | `{vp}:probe`             | any    | nothing: a process that starts tries what it may do                         |
+| `{vp}:o:NAME:t`          | zset   | conversations with a mail operator -> when their lease ends, ms             |
+| `{vp}:o:NAME:k`          | hash   | what is known of it: failures, rest, next turn, today's count; expires      |
+| `{vp}:od`                | hash   | day -> conversations with all operators; expires                            |
+| `{vp}:ca:PLACE`          | string | whether a domain at its mail hosts takes mail for everybody; expires        |
 | `{p07}:due`              | zset   | lane -> when its earliest work is due, ms                                   |
 | `{p07}:bell`             | hash   | lane -> `generation rung_until_ms slow`                                     |
 | `{p07}:keys`             | hash   | short id -> API key                                                         |
 | `{p07}0001:d`            | string | the tenant's data key, sealed under the master key                          |
 | `{p07}0001l:k`           | zset   | when made and short id of each API key                                      |
 | `{p07}0001l:p`           | hash   | partner id -> partner                                                       |
+| `{p07}0001l:q`           | string | the tenant's policy, sealed                                                 |
 | `{p07}0001l:n`           | hash   | last sequence, revision and count of the subscription set, in-flight totals |
 | `{p07}0001l:r:STEM`      | string | a record: one verification, or one event that stands alone                  |
 | `{p07}0001l:i:DIGEST`    | string | an idempotency entry; expires                                               |
@@ -41,6 +46,23 @@ META = "{vp}:meta"
 TENANTS = "{vp}:tenants"
 JANITOR = "{vp}:janitor"
 PROBE = "{vp}:probe"
+OPERATORS_DAY = "{vp}:od"
+
+
+def operator_turns(name: str) -> str:
+    return f"{{vp}}:o:{name}:t"
+
+
+def operator(name: str) -> str:
+    return f"{{vp}}:o:{name}:k"
+
+
+def catch_all(place: str) -> str:
+    return f"{{vp}}:ca:{place}"
+
+
+def policy(world: World) -> str:
+    return world_prefix(world) + ":q"
 
 
 def partition_prefix(partition: int) -> str:

@@ -98,7 +98,7 @@ def pack_run(run: CheckRun) -> bytes:
 def pack_verdict(section: VerdictSection) -> bytes:
     """The findings are those of the last run, so they are not written again."""
     v = section.verdict
-    flags = [v.flags.disposable, v.flags.role, v.flags.free, v.flags.catch_all]
+    flags = [v.flags.disposable, v.flags.role, v.flags.free, v.flags.catch_all, v.flags.alias_relay]
     body = [v.status.value, v.reason_code.value, v.score, flags, v.domain, v.policy_version, v.degraded]
     rest = [list(v.checks_skipped), v.provider, section.sealed_normalised, bytes.fromhex(section.email_hash)]
     return _pack("r", section.revision, section.checked_ms, *body, *rest, section.dead)

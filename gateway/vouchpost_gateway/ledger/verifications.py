@@ -10,13 +10,8 @@ from vouchpost_gateway.domain.commitment import Commitment
 from vouchpost_gateway.domain.errors import Backlogged, IdempotencyConflict
 from vouchpost_gateway.domain.ids import encode, time_ms
 from vouchpost_gateway.domain.lane import QUEUE_OF, Claim, Ring, deliveries, verifications
-from vouchpost_gateway.domain.verification import (
-    Accepted,
-    Depth,
-    NewVerification,
-    Question,
-    Verification,
-)
+from vouchpost_gateway.domain.question import Question
+from vouchpost_gateway.domain.verification import Accepted, Depth, NewVerification, Verification
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.connection import Argument, LedgerRefused

@@ -16,6 +16,7 @@ from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.pipeline.accept import Accept
 from vouchpost_gateway.pipeline.resend import Resend
 from vouchpost_gateway.pipeline.subscribe import Subscribe
+from vouchpost_gateway.pipeline.verify import CHECK, JUDGE_AGAIN
 from vouchpost_gateway.pipeline.wait import Wait
 
 _SCAN = 100
@@ -48,7 +49,7 @@ class DeliveryRecords(Protocol):
 
 
 class Enlist(Protocol):
-    async def enlist(self, lane: Lane, item: str, *, queue: int) -> tuple[str, list[Ring]]: ...
+    async def enlist(self, lane: Lane, item: str, *, queue: int, state: bytes) -> tuple[str, list[Ring]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +93,20 @@ class VerificationDesk:
 
     async def recheck(self, world: World, stem: str) -> Verification:
         """Puts the verification in line again; Conflict while it is still being verified."""
+        return await self._again(world, stem, CHECK)
+
+    async def judge_again(self, world: World, stem: str) -> Verification:
+        """Puts it in line to be judged by the policy of now, without a check; Conflict where a check is to come."""
+        return await self._again(world, stem, JUDGE_AGAIN)
+
+    async def _again(self, world: World, stem: str, wanted: bytes) -> Verification:
         found = await self.get(world, stem)
         if found.verdict is None:
             raise Conflict("the verification is still pending")
-        _, rings = await self.lanes.enlist(verifications(world), stem, queue=QUEUE_OF[found.priority])
+        if wanted == JUDGE_AGAIN and found.verdict.degraded:
+            raise Conflict("the verdict is degraded: the checks to come will judge it by the policy of then")
+        queue = QUEUE_OF[found.priority]
+        _, rings = await self.lanes.enlist(verifications(world), stem, queue=queue, state=wanted)
         self.ring(rings)
         return found
 

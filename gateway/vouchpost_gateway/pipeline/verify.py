@@ -7,17 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from vouchpost_gateway.domain.lane import Claim, Lane, LaneLimits, Settlement, SettlementKind, Turn
+from vouchpost_gateway.domain.question import Question
 from vouchpost_gateway.domain.retry import next_check_delay_s
-from vouchpost_gateway.domain.verification import (
-    CheckRun,
-    Depth,
-    Flags,
-    Question,
-    ReasonCode,
-    Status,
-    Verdict,
-    Verification,
-)
+from vouchpost_gateway.domain.tenant_policy import TenantPolicy
+from vouchpost_gateway.domain.verification import CheckRun, Depth, Flags, ReasonCode, Status, Verdict, Verification
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.pipeline.commit import Commit
 from vouchpost_gateway.pipeline.report import Report
@@ -30,14 +23,26 @@ _FOLLOW_MS = 250
 """How soon to look again for a verdict that someone else is finding."""
 
 
+_PATIENCE_WINDOWS = 4
+"""For how many windows of checks a verification may be put off because it was never its turn at a mail operator."""
+
+CHECK, JUDGE_AGAIN = b"check", b"judge"
+"""Kept with an item in line again: whether checks are wanted, or only the policy of now."""
+
+
 class Verifier(Protocol):
-    @property
-    def policy_version(self) -> str: ...
+    def policy_version(self, tenant: TenantPolicy) -> str: ...
 
     def normalised(self, address: str) -> str | None:
         """The address in the one form that equal addresses share; None when it has no meaning as an address."""
 
     async def verify(self, question: Question) -> Verdict: ...
+
+    def judge_again(self, verdict: Verdict, tenant: TenantPolicy) -> Verdict: ...
+
+
+class TenantPolicies(Protocol):
+    async def cached(self, world: World) -> TenantPolicy: ...
 
 
 class VerifyRecords(Protocol):
@@ -62,6 +67,7 @@ class Verify:
     """The work of a verification lane. Running it twice on one item is harmless: only one commit finds its token."""
 
     records: VerifyRecords
+    policies: TenantPolicies
     verifier: Verifier
     commit: Commit
     rules: CheckRules
@@ -80,15 +86,35 @@ class Verify:
         verification = await self.records.view(lane.world, claim.item)
         if verification is None:
             return Done(Settlement(SettlementKind.DONE, claim.item, claim.token))
+        policy = await self.policies.cached(lane.world)
         if claim.claims > _MAX_CLAIMS:
-            verdict = _unknown(ReasonCode.POISONED, self.verifier.policy_version)
+            verdict = _unknown(ReasonCode.POISONED, self.verifier.policy_version(policy))
             return await self._commit(lane, claim, turn, verification, verdict, took_ms=0, now_ms=turn.now_ms)
-        question = Question(verification.address, verification.depth, lane.world.mode)
+        if claim.bookmark == JUDGE_AGAIN and verification.verdict is not None:
+            verdict = self.verifier.judge_again(verification.verdict, policy)
+            return await self._judged(lane, claim, verification, verdict, now_ms=turn.now_ms)
+        question = Question(verification.address, verification.depth, lane.world.mode, policy)
         if _may_reuse(verification):
             known = await self._known(lane, claim, question, turn.now_ms, verification)
             if known is not None:
                 return known
         return await self._check(lane, claim, turn, verification, question)
+
+    async def _judged(
+        self, lane: Lane, claim: Claim, verification: Verification, verdict: Verdict, *, now_ms: int
+    ) -> Done:
+        """What was found stays; what it comes to is the policy's. Where that is the same, nobody is told again."""
+        await self.commit(
+            lane.world,
+            verification,
+            claim,
+            run=_run(verification, verdict, now_ms, 0),
+            verdict=verdict,
+            checked_ms=verification.checked_ms or now_ms,
+            now_ms=now_ms,
+            cacheable=False,  # it is as old as its findings
+        )
+        return Done(None)
 
     async def _check(
         self, lane: Lane, claim: Claim, turn: Turn, verification: Verification, question: Question
@@ -97,11 +123,15 @@ class Verify:
         verdict = await self._verify(question)
         took_ms = round((time.monotonic() - started) * 1000)
         now_ms = turn.now_ms + took_ms
+        if verdict.put_off and self._has_patience(verification, now_ms):
+            return self._put_off(lane, claim, verification, verdict)
         if verdict.temporary:
             delay_s = self._next_check(verification, verdict, now_ms)
             if delay_s is not None:
                 return self._later(lane, claim, verification, verdict, now_ms=now_ms, took_ms=took_ms, delay_s=delay_s)
-            verdict = replace(verdict, status=Status.UNKNOWN, degraded=True, temporary=False)
+            verdict = replace(
+                verdict, status=question.policy.degraded_status, degraded=True, temporary=False, put_off=False
+            )
             if verification.verdict is not None:
                 return self._stands(claim, verification, verdict, now_ms=now_ms, took_ms=took_ms)
         return await self._commit(lane, claim, turn, verification, verdict, took_ms=took_ms, now_ms=now_ms)
@@ -111,7 +141,18 @@ class Verify:
             async with asyncio.timeout(self.rules.timeout_s):
                 return await self.verifier.verify(question)
         except TimeoutError:
-            return _unknown(ReasonCode.TIMED_OUT, self.verifier.policy_version, temporary=True)
+            version = self.verifier.policy_version(question.policy)
+            return _unknown(ReasonCode.TIMED_OUT, version, temporary=True)
+
+    def _has_patience(self, verification: Verification, now_ms: int) -> bool:
+        since_ms = verification.checked_ms or verification.created_ms
+        return now_ms - since_ms < _PATIENCE_WINDOWS * self.rules.window_s * 1000
+
+    def _put_off(self, lane: Lane, claim: Claim, verification: Verification, verdict: Verdict) -> Done:
+        """Nobody was asked, so no check is counted; it comes again when its turn may have come, not all at once."""
+        delay_ms = round(max(verdict.retry_after_s or 0, 1) * 1000 * (1 + self.random()))
+        self.report.postponed(lane.world, verification.stem, delay_ms=delay_ms, verdict=verdict)
+        return Done(Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=delay_ms))
 
     def _next_check(self, verification: Verification, verdict: Verdict, now_ms: int) -> float | None:
         # A recheck has a round of checks of its own: those before the verdict, or of an earlier round, do not count.
@@ -166,7 +207,7 @@ class Verify:
             verification.stem,
             question,
             normalised,
-            policy=self.verifier.policy_version,
+            policy=self.verifier.policy_version(question.policy),
             lease_ms=self.lane_limits.lease_ms,
         )
         if answer == "busy":

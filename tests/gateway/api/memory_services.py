@@ -24,6 +24,7 @@ from vouchpost_gateway.domain.page import Page
 from vouchpost_gateway.domain.readiness import Readiness
 from vouchpost_gateway.domain.secret import SigningSecret, rotate
 from vouchpost_gateway.domain.subscription import NewSubscription, Recovery, Subscription
+from vouchpost_gateway.domain.tenant_policy import NO_POLICY, TenantPolicy
 from vouchpost_gateway.domain.verification import (
     Accepted,
     CheckRun,
@@ -70,6 +71,7 @@ class Shelf:
     deliveries: dict[DeliveryRef, Delivery] = field(default_factory=dict)
     events: dict[EventRef, Event] = field(default_factory=dict)
     partners: dict[str, Partner] = field(default_factory=dict)
+    policy: TenantPolicy = NO_POLICY
 
 
 @dataclass
@@ -219,6 +221,9 @@ class MemoryVerifications:
         if verification.verdict is None:
             raise Conflict("the verification has no verdict yet")
         return verification
+
+    async def judge_again(self, world: World, stem: str) -> Verification:
+        return await self.recheck(world, stem)
 
     async def erase(self, world: World, stem: str) -> None:
         await self.get(world, stem)
@@ -421,6 +426,17 @@ class MemoryAccess:
         return world.tenant_id.encode().ljust(32, b"\x00")
 
 
+class MemoryPolicies:
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def read(self, world: World) -> TenantPolicy:
+        return self._store.shelf(world).policy
+
+    async def write(self, world: World, policy: TenantPolicy) -> None:
+        self._store.shelf(world).policy = policy
+
+
 class MemoryHealth:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -438,6 +454,7 @@ def memory_services(store: MemoryStore) -> Services:
         dead_letters=MemoryDeadLetters(store),
         events=MemoryEvents(store),
         access=MemoryAccess(store),
+        policies=MemoryPolicies(store),
         health=MemoryHealth(store),
     )
 

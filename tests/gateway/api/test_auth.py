@@ -73,6 +73,9 @@ SCOPE_NEEDED = [
     ("GET", "/v1/verifications/vrf_00000000000000000000000000", Scope.VERIFICATIONS_READ),
     ("DELETE", "/v1/verifications/vrf_00000000000000000000000000", Scope.VERIFICATIONS_WRITE),
     ("POST", "/v1/verifications/vrf_00000000000000000000000000/recheck", Scope.VERIFICATIONS_WRITE),
+    ("POST", "/v1/verifications/vrf_00000000000000000000000000/judge", Scope.VERIFICATIONS_WRITE),
+    ("GET", "/v1/policy", Scope.ADMIN),
+    ("PUT", "/v1/policy", Scope.ADMIN),
     ("POST", "/v1/subscriptions", Scope.SUBSCRIPTIONS_ALL),
     ("GET", "/v1/subscriptions", Scope.SUBSCRIPTIONS_ALL),
     ("GET", "/v1/subscriptions/sub_00000000000000000000000000", Scope.SUBSCRIPTIONS_ALL),
@@ -121,7 +124,13 @@ def test_what_is_foreign_is_as_absent_as_what_never_was(caller: Caller, caller_w
     live = caller_with(Scope.ADMIN, mode=Mode.LIVE)
 
     for other in (neighbour, live):
-        for method, suffix in (("GET", ""), ("GET", "?wait=1"), ("DELETE", ""), ("POST", "/recheck")):
+        for method, suffix in (
+            ("GET", ""),
+            ("GET", "?wait=1"),
+            ("DELETE", ""),
+            ("POST", "/recheck"),
+            ("POST", "/judge"),
+        ):
             foreign = other.request(method, f"{PATH}/{mine}{suffix}")
             absent = other.request(method, f"{PATH}/{never}{suffix}")
             assert refusal(foreign) == refusal(absent)

@@ -226,7 +226,8 @@ def test_a_verdict_is_shown_with_its_evidence(caller: Caller, store: MemoryStore
 
     assert (answer["status"], answer["revision"]) == ("valid", 1)
     assert answer["verdict"]["reason_code"] == "domain_accepts_mail"
-    assert answer["verdict"]["flags"] == {"disposable": False, "role": False, "free": True, "catch_all": None}
+    flags = {"disposable": False, "role": False, "free": True, "catch_all": None, "alias_relay": None}
+    assert answer["verdict"]["flags"] == flags
     assert answer["check_runs"][0]["findings"] == [{"check": "mx", "code": "mx_found", "facts": {"hosts": 2}}]
 
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from vouchpost_gateway.checks.verifier import Verifier
-from vouchpost_gateway.domain.verification import Depth, Question, Verdict
+from vouchpost_gateway.domain.question import Question
+from vouchpost_gateway.domain.verification import Depth, Verdict
 from vouchpost_gateway.domain.world import Mode
 from vouchpost_gateway.embedded.dns import serve
 

@@ -12,6 +12,8 @@ from vouchpost_gateway.checks import mx
 from vouchpost_gateway.checks.mailbox import MailboxCheck
 from vouchpost_gateway.checks.smtp import Manners
 from vouchpost_gateway.checks.syntax import Mailbox
+from vouchpost_gateway.checks.traffic import OneProcess, Traffic
+from vouchpost_gateway.domain.traffic import Limits
 from vouchpost_gateway.domain.verification import Finding
 
 from .smtp_hosts import HANG_UP, MailHost, mail_host
@@ -43,7 +45,10 @@ def _ask(
         async with mail_host(host):
             check = _check(host.port, reply_s=reply_s, total_s=total_s)
             route = [mx.MailHost(name, 10, ("127.0.0.1",))]
-            return [await check.ask(mailbox, route) for _ in range(times)]
+            try:
+                return [await check.ask(mailbox, route) for _ in range(times)]
+            finally:
+                await check.aclose()
 
     return asyncio.run(main())
 
@@ -52,7 +57,8 @@ def _check(
     port: int, *, reply_s: float = 1.0, total_s: float = 3.0, now: Callable[[], float] = time.monotonic
 ) -> MailboxCheck:
     manners = Manners("probe.vouchpost.test", "probe@vouchpost.test", port=port, connect_s=0.5, reply_s=reply_s)
-    return MailboxCheck(manners, total_s=total_s, now=now, control=lambda: CONTROL)
+    traffic = Traffic(OneProcess(now), Limits(per_minute=100_000))
+    return MailboxCheck(manners, total_s=total_s, traffic=traffic, now=now, control=lambda: CONTROL)
 
 
 def _code(host: MailHost, *, mailbox: Mailbox = JANE, name: str = "mx.b.test") -> str:
@@ -327,6 +333,7 @@ class Clock:
         self.seconds = 1000.0
 
     def __call__(self) -> float:
+        self.seconds += 0.001  # turns are rationed by time
         return self.seconds
 
 
@@ -374,8 +381,8 @@ def test_no_more_than_a_few_connections_at_once_to_one_operator() -> None:
 def test_those_who_never_got_a_turn_are_not_held_against_the_operator() -> None:
     async def main() -> list[Finding]:
         async with mail_host(MailHost(silent_at="EHLO")) as host:
-            talking, waiting = _check(host.port, reply_s=1, total_s=1), _check(host.port, total_s=0.3)
-            waiting.traffic = talking.traffic
+            talking, waiting = _check(host.port, reply_s=1, total_s=1), _check(host.port)
+            waiting.traffic = Traffic(talking.traffic.shared, patience_s=0.3)
             route = [mx.MailHost("mx.b.test", 1, ("127.0.0.1",))]
             holding = [asyncio.create_task(talking.ask(JANE, route)) for _ in range(3)]
             await asyncio.sleep(0.1)
@@ -383,4 +390,4 @@ def test_those_who_never_got_a_turn_are_not_held_against_the_operator() -> None:
             await asyncio.gather(*holding)
             return waited
 
-    assert {finding.code for finding in asyncio.run(main())} == {"mx_resting"}
+    assert {finding.code for finding in asyncio.run(main())} == {"mx_crowded"}

@@ -3,7 +3,8 @@
 import pytest
 
 from vouchpost_gateway.checks.policy import Policy, default_policy
-from vouchpost_gateway.domain.verification import Finding, Flags, ReasonCode, Status, Verdict
+from vouchpost_gateway.domain.tenant_policy import AMENDABLE, TenantPolicy
+from vouchpost_gateway.domain.verification import Finding, ReasonCode, Status
 
 
 def _judged(*codes: str) -> tuple[Status, ReasonCode]:
@@ -51,53 +52,66 @@ def test_valid_at_depth_domain_scores_higher_than_at_depth_syntax() -> None:
     assert syntax.score < domain.score < 1
 
 
-def _verdict(*codes: str) -> Verdict:
-    findings = tuple(Finding("some", code) for code in codes)
-    ruling = default_policy().judge(findings)
-    return Verdict(
-        ruling.status,
-        ruling.reason,
-        ruling.score,
-        Flags(),
-        findings,
-        "j@b.net",
-        "b.net",
-        f"{default_policy().version}+l1",
-    )
-
-
 @pytest.mark.parametrize(
     ("amendment", "codes", "status", "reason"),
     [
         ({"role_account": Status.VALID}, ["role_account", "accepts_mail"], Status.VALID, "domain_accepts_mail"),
         ({"role_account": Status.INVALID}, ["role_account", "accepts_mail"], Status.INVALID, "denied_by_policy"),
+        ({"role_account": Status.INVALID}, ["role_account", "catch_all"], Status.INVALID, "denied_by_policy"),
         ({"free_provider": Status.RISKY}, ["free_provider", "accepts_mail"], Status.RISKY, "free_provider"),
+        ({"free_provider": Status.RISKY}, ["free_provider", "mailbox_full"], Status.RISKY, "mailbox_full"),
         ({"alias_relay": Status.INVALID}, ["alias_relay", "accepts_mail"], Status.INVALID, "denied_by_policy"),
         ({"role_account": Status.VALID}, ["role_account", "disposable"], Status.RISKY, "disposable"),
         ({"free_provider": Status.INVALID}, ["free_provider", "dns_timeout"], Status.UNKNOWN, "dns_timeout"),
+        ({"accepts_mail": Status.RISKY}, ["accepts_mail"], Status.RISKY, "domain_accepts_mail"),
+        ({"accepts_mail": Status.RISKY}, ["accepts_mail", "mailbox_exists"], Status.VALID, "mailbox_exists"),
+        ({"gibberish": Status.RISKY}, ["gibberish", "mailbox_exists"], Status.RISKY, "gibberish"),
     ],
 )
 def test_a_tenant_may_amend_what_is_a_matter_of_taste(
     amendment: dict[str, Status], codes: list[str], status: Status, reason: str
 ) -> None:
-    policy = default_policy().amended("t1", amendment)
+    policy = default_policy().amended(TenantPolicy(amendment))
 
-    again = policy.judge_again(_verdict("well_formed", *codes))
+    ruling = policy.judge(Finding("some", code) for code in ("well_formed", *codes))
 
-    assert (again.status, again.reason_code.value) == (status, reason)
-    assert again.policy_version == f"{default_policy().version}~t1+l1"
-
-
-@pytest.mark.parametrize("finding", ["dns_timeout", "no_domain", "malformed", "accepts_mail", "greylisted", "nonsense"])
-def test_what_is_not_known_or_cannot_be_delivered_is_no_matter_of_taste(finding: str) -> None:
-    with pytest.raises(ValueError, match="cannot be amended"):
-        default_policy().amended("t1", {finding: Status.VALID})
+    assert (ruling.status, ruling.reason.value) == (status, reason)
+    assert 0 <= ruling.score <= (0.0 if status is Status.INVALID else 1.0)
 
 
-@pytest.mark.parametrize("status", [Status.UNKNOWN, Status.PENDING])
-def test_a_finding_cannot_be_amended_into_not_knowing(status: Status) -> None:
-    with pytest.raises(ValueError, match="cannot be amended"):
-        default_policy().amended("t1", {"role_account": status})
+def test_a_policy_that_amends_nothing_is_the_default_one_and_another_has_a_version_of_its_own() -> None:
+    amended = default_policy().amended(TenantPolicy({"role_account": Status.VALID}))
+    other = default_policy().amended(TenantPolicy({"role_account": Status.INVALID}))
+
+    assert default_policy().amended(TenantPolicy()) is default_policy()
+    assert len({default_policy().version, amended.version, other.version}) == 3
+
+
+def test_everything_amendable_can_be_amended_to_everything_it_may_be_called() -> None:
+    for finding, statuses in AMENDABLE.items():
+        for status in statuses:
+            assert default_policy().amended(TenantPolicy({finding: status})).rulings
+
+
+def test_no_amendment_makes_an_answer_of_not_knowing() -> None:
+    """Whatever is amended, a temporary finding still decides before every matter of taste."""
+    worst = TenantPolicy({finding: min(statuses) for finding, statuses in AMENDABLE.items()})
+    policy = default_policy().amended(worst)
+
+    for ruling in default_policy().rulings:
+        if ruling.temporary:
+            codes = [*AMENDABLE, ruling.finding]
+            assert policy.judge(Finding("some", code) for code in codes).status is Status.UNKNOWN
+
+
+def test_what_a_tenant_allows_is_not_held_against_the_address_and_what_is_known_still_is() -> None:
+    assert _judged("well_formed", "disposable", "accepts_mail", "allowed")[0] is Status.VALID
+    assert _judged("well_formed", "disposable", "mailbox_not_found", "allowed")[0] is Status.INVALID
+    assert _judged("well_formed", "disposable", "greylisted", "allowed")[0] is Status.UNKNOWN
+
+
+def test_what_a_tenant_denies_is_refused_whatever_else_was_found() -> None:
+    assert _judged("well_formed", "not_asked", "denied") == (Status.INVALID, ReasonCode.DENIED_BY_POLICY)
 
 
 def test_a_policy_with_a_word_that_is_none_is_refused() -> None:

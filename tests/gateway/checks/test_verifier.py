@@ -1,12 +1,15 @@
 """The seam: a question in, a verdict out."""
 
 import asyncio
+import time
 
 import pytest
 
+from vouchpost_gateway.checks.mailbox import MailboxCheck
 from vouchpost_gateway.checks.smtp import Manners
 from vouchpost_gateway.checks.verifier import Verifier
-from vouchpost_gateway.domain.verification import Depth, Flags, Question, ReasonCode, Status, Verdict
+from vouchpost_gateway.domain.question import Question
+from vouchpost_gateway.domain.verification import Depth, Flags, ReasonCode, Status, Verdict
 from vouchpost_gateway.domain.world import Mode
 from vouchpost_gateway.embedded.dns import SANDBOX_DOMAINS
 from vouchpost_gateway.embedded.smtp import SANDBOX_MAILBOXES
@@ -89,19 +92,44 @@ def test_at_other_domains_of_the_sandbox_the_mailbox_asked_about_exists(ask: Ask
     assert verdict.checks_skipped == ()
 
 
-def test_every_status_and_nearly_every_reason_can_be_had_from_the_sandbox() -> None:
-    domains = {domain.reason for domain in SANDBOX_DOMAINS.values()}
-    mailboxes = {mailbox.reason for mailbox in SANDBOX_MAILBOXES.values()}
-    # By the shape of the address alone, and what only a broken gateway or a policy of the tenant's own brings about.
-    elsewhere = {"syntax_ok", "invalid_syntax", "reserved_domain", "role_account", "check_skipped"}
-    never = {
-        "alias_relay", "free_provider", "gibberish", "typo_suspected", "denied_by_policy", "mx_unreachable",
-        "timed_out", "provider_unavailable", "poisoned",
-    }  # fmt: skip
+@pytest.mark.parametrize("reason", ReasonCode)
+def test_every_reason_code_can_be_had_from_the_sandbox_at_once(ask: Ask, reason: ReasonCode) -> None:
+    (verdict,) = ask([f"{reason.value}@reason.example"], depth=Depth.MAILBOX)
 
-    assert {reason.value for reason in domains | mailboxes} | elsewhere | never == {
-        reason.value for reason in ReasonCode
-    }
+    assert verdict.reason_code is reason
+    assert not verdict.temporary
+    assert verdict.checks_skipped == ()
+
+
+def test_every_final_status_can_be_had_from_the_sandbox_and_with_a_delay(ask: Ask) -> None:
+    started = time.monotonic()
+
+    verdicts = ask([f"{name}@reason.example" for name in ("mailbox_exists+1s", "catch_all", "no_mx", "greylisted")])
+
+    assert [verdict.status for verdict in verdicts] == [status for status in Status if status is not Status.PENDING]
+    assert time.monotonic() - started >= 1
+
+
+def test_a_played_reason_carries_its_flag_and_is_played_for_test_questions_alone(ask: Ask) -> None:
+    relay, disposable = ask(["alias_relay@reason.example", "disposable@reason.example"])
+    (live,) = ask(["disposable@reason.example"], mode=Mode.LIVE)
+
+    assert relay.flags.alias_relay
+    assert disposable.flags.disposable
+    assert live.reason_code is ReasonCode.RESERVED_DOMAIN
+
+
+def test_the_sandbox_has_a_domain_that_looks_after_its_mail_and_one_that_does_not(ask: Ask) -> None:
+    healthy, careless, valid = ask(["jane@healthy.example", "jane@careless.example", "jane@valid.example"])
+
+    assert _codes_of(healthy) >= {"spf_sound", "dmarc_found", "dkim_found", "mta_sts_announced"}
+    assert _codes_of(careless) >= {"spf_broken", "dmarc_missing", "dkim_not_provable", "mta_sts_missing"}
+    assert {verdict.status for verdict in (healthy, careless, valid)} == {Status.VALID}
+    assert healthy.score == careless.score == valid.score
+
+
+def _codes_of(verdict: Verdict) -> set[str]:
+    return {finding.code for finding in verdict.findings}
 
 
 @pytest.mark.parametrize(
@@ -125,7 +153,7 @@ def test_test_questions_about_real_domains_are_unknown_since_test_keys_reach_no_
 def test_flags_are_told_apart_from_the_verdict(ask: Ask) -> None:
     plain, free, relay = ask(["jane@valid.example", "jane@free.example", "jane@relay.example"])
 
-    assert plain.flags == Flags(disposable=False, role=False, free=False, catch_all=None)
+    assert plain.flags == Flags(disposable=False, role=False, free=False, catch_all=None, alias_relay=False)
     assert free.flags.free
     assert relay.flags.disposable is False
     assert "alias_relay" in {finding.code for finding in relay.findings}
@@ -177,7 +205,7 @@ def test_depth_mailbox_asks_the_mail_host_where_that_is_enabled() -> None:
         zone_text = "b.net. 60 IN MX 10 mx.b.net.\nmx.b.net. 60 IN A 127.0.0.1"
         async with name_server(zone(zone_text)) as dns, mail_host(MailHost(recipient=_only_jane)) as host:
             manners = Manners("probe.vouchpost.test", "probe@vouchpost.test", port=host.port)
-            verifier = Verifier.open(dns_servers=[dns.server], is_public=lambda _: True, manners=manners)
+            verifier = Verifier.open(dns_servers=[dns.server], is_public=lambda _: True, mailbox=MailboxCheck(manners))
             questions = [
                 Question("jane@b.net", Depth.DOMAIN, Mode.LIVE),
                 Question("jane@b.net", Depth.MAILBOX, Mode.LIVE),
@@ -207,7 +235,7 @@ def test_a_mail_host_on_a_private_network_is_never_connected_to() -> None:
         zone_text = "b.net. 60 IN MX 10 mx.b.net.\nmx.b.net. 60 IN A 127.0.0.1"
         async with name_server(zone(zone_text)) as dns, mail_host(MailHost()) as host:
             manners = Manners("probe.vouchpost.test", "probe@vouchpost.test", port=host.port)
-            verifier = Verifier.open(dns_servers=[dns.server], manners=manners)
+            verifier = Verifier.open(dns_servers=[dns.server], mailbox=MailboxCheck(manners))
             verdict = await verifier.verify(Question("jane@b.net", Depth.MAILBOX, Mode.LIVE))
             await verifier.aclose()
             return verdict, host.connections

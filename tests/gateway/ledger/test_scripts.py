@@ -12,7 +12,8 @@ from tests.gateway.ledger.bench import START_MS, Bench
 from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
 from vouchpost_gateway.domain.ids import DeliveryRef
 from vouchpost_gateway.domain.lane import Claim, NextStep, Settlement, SettlementKind
-from vouchpost_gateway.domain.verification import Depth, Question
+from vouchpost_gateway.domain.question import Question
+from vouchpost_gateway.domain.verification import Depth
 from vouchpost_gateway.domain.world import Mode
 from vouchpost_gateway.ledger.connection import LedgerRefused
 from vouchpost_gateway.ledger.retention import RetentionRecords

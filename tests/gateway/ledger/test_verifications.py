@@ -7,7 +7,8 @@ from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
 from vouchpost_gateway.domain.errors import Backlogged, IdempotencyConflict, LedgerUnavailable
 from vouchpost_gateway.domain.ids import encode
 from vouchpost_gateway.domain.lane import Claim, Settlement, SettlementKind
-from vouchpost_gateway.domain.verification import Depth, Question, ReasonCode, Status
+from vouchpost_gateway.domain.question import Question
+from vouchpost_gateway.domain.verification import Depth, ReasonCode, Status
 from vouchpost_gateway.domain.world import Mode, World
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.lanes import BellLimits

@@ -10,12 +10,13 @@ import pytest
 import redis
 
 from vouchpost_gateway.domain.lane import verifications
+from vouchpost_gateway.domain.question import Question
+from vouchpost_gateway.domain.tenant_policy import TenantPolicy
 from vouchpost_gateway.domain.verification import (
     Depth,
     Flags,
     NewVerification,
     Priority,
-    Question,
     ReasonCode,
     Status,
     Verdict,
@@ -45,8 +46,13 @@ class Script:
     """Checks that say what the test wants, one verdict after the other, and the last one for ever."""
 
     verdicts: list[Verdict]
-    policy_version: str = "1"
     asked: int = 0
+
+    def policy_version(self, _tenant: TenantPolicy) -> str:
+        return "1"
+
+    def judge_again(self, verdict: Verdict, _tenant: TenantPolicy) -> Verdict:
+        return verdict
 
     def normalised(self, address: str) -> str | None:
         return address

@@ -11,7 +11,10 @@ from tests.gateway.ledger.bench import VALID, Bench
 from tests.gateway.pipeline.told import Told
 from vouchpost_gateway.domain.ids import EventRef
 from vouchpost_gateway.domain.lane import Claim, LaneLimits, SettlementKind, Turn
-from vouchpost_gateway.domain.verification import Question, ReasonCode, Status, Verdict, Verification
+from vouchpost_gateway.domain.question import Question
+from vouchpost_gateway.domain.tenant_policy import TenantPolicy
+from vouchpost_gateway.domain.verification import ReasonCode, Status, Verdict, Verification
+from vouchpost_gateway.ledger.policies import PolicyRecords
 from vouchpost_gateway.pipeline.commit import Commit, CommitRules
 from vouchpost_gateway.pipeline.verify import CheckRules, Verify
 from vouchpost_gateway.pipeline.work import Done
@@ -24,18 +27,26 @@ HOUR_MS = 3_600_000
 class Scripted:
     """A verifier that tells what it is told to tell, and remembers what it was asked."""
 
-    policy_version = "1"
-
     def __init__(self, *verdicts: Verdict | Exception, took_s: float = 0.0) -> None:
         self.verdicts = list(verdicts) or [VALID]
         self.asked: list[str] = []
+        self.policies: list[str] = []
+        self.judged: list[Verdict] = []
         self.took_s = took_s
+
+    def policy_version(self, tenant: TenantPolicy) -> str:
+        return f"1{tenant.version}"
+
+    def judge_again(self, verdict: Verdict, tenant: TenantPolicy) -> Verdict:
+        self.judged.append(verdict)
+        return replace(verdict, status=tenant.statuses.get("role_account", verdict.status))
 
     def normalised(self, address: str) -> str | None:
         return address.lower() if "@" in address else None
 
     async def verify(self, question: Question) -> Verdict:
         self.asked.append(question.address)
+        self.policies.append(question.policy.version)
         await asyncio.sleep(self.took_s)
         verdict = self.verdicts.pop(0) if len(self.verdicts) > 1 else self.verdicts[0]
         if isinstance(verdict, Exception):
@@ -50,7 +61,8 @@ def _verify(bench: Bench, verifier: Scripted, *, window_s: float = 900, timeout_
     )
     commit = Commit(bench.verifications, bench.subscriptions, rules, lambda _rings: None, Told())
     checks = CheckRules(max_checks=4, window_s=window_s, timeout_s=timeout_s)
-    return Verify(bench.verifications, verifier, commit, checks, LaneLimits(60_000, 100), Told(), lambda: 0.5)
+    policies = PolicyRecords(bench.store, bench.tenants)
+    return Verify(bench.verifications, policies, verifier, commit, checks, LaneLimits(60_000, 100), Told(), lambda: 0.5)
 
 
 def _claimed(bench: Bench) -> tuple[Claim, Turn]:

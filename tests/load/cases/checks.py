@@ -10,9 +10,11 @@ from typing import TypeVar
 
 from tests.load.percentiles import quantile
 from tests.load.report import Result
+from vouchpost_gateway.checks.mailbox import MailboxCheck
 from vouchpost_gateway.checks.smtp import Manners
 from vouchpost_gateway.checks.verifier import Verifier
-from vouchpost_gateway.domain.verification import Depth, Question, ReasonCode
+from vouchpost_gateway.domain.question import Question
+from vouchpost_gateway.domain.verification import Depth, ReasonCode
 from vouchpost_gateway.domain.world import Mode
 
 _DELAY_S = 0.05
@@ -136,7 +138,9 @@ def _with_farm(use: Callable[[Verifier], Awaitable[T]]) -> T:
 
 async def _opened(names: int, mail: int, use: Callable[[Verifier], Awaitable[T]]) -> T:
     manners = Manners("probe.vouchpost.test", "probe@vouchpost.test", port=mail)
-    verifier = Verifier.open(dns_servers=[f"127.0.0.1:{names}"], is_public=lambda _: True, manners=manners)
+    verifier = Verifier.open(
+        dns_servers=[f"127.0.0.1:{names}"], is_public=lambda _: True, mailbox=MailboxCheck(manners)
+    )
     try:
         return await use(verifier)
     finally:
