@@ -59,3 +59,18 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind(tmp_path: Path) -> Non
     assert "every process is ended" in said
     assert leftovers(tmp_path) == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_that_is_told_again_and_again_still_cleans_up(tmp_path: Path) -> None:
+    env = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(_COMMAND, cwd=tmp_path, env=env, stdout=subprocess.PIPE, text=True) as demo:
+        assert demo.stdout is not None
+        assert demo.stdout.readline().startswith("Starting")
+        while demo.poll() is None:
+            demo.send_signal(signal.SIGTERM)
+            time.sleep(0.005)
+        said = demo.stdout.read()
+
+    assert "every process is ended" in said
+    assert leftovers(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []

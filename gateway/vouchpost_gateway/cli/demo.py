@@ -1,7 +1,6 @@
 """`vouchpost demo`: the whole main job on this machine, with two crashes in it, and what came of every address."""
 
 import asyncio
-import signal
 import tempfile
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from vouchpost_gateway.cli.demonstration.screen import Screen
 from vouchpost_gateway.cli.demonstration.stage import Stage, plan_stage
 from vouchpost_gateway.cli.demonstration.tally import Row, Totals
 from vouchpost_gateway.cli.process import EXIT_FAILED, explained
+from vouchpost_gateway.cli.stopping import Signals, heeded
 
 EXIT_INTERRUPTED = 130
 
@@ -28,10 +28,10 @@ def demo(
     """Verifies some 200 made-up addresses, kills a worker and Redis meanwhile, and shows that nothing was lost."""
     started = time.monotonic()
     screen = Screen()
-    with explained(), _directory(keep) as directory:
+    with explained(), heeded() as signals, _directory(keep) as directory:
         stage = plan_stage(directory)
         with _logging_to(directory / "demo.log", stage):
-            outcome = asyncio.run(_until_told(stage, screen))
+            outcome = asyncio.run(_until_told(stage, screen, signals))
     if outcome is None:
         screen.say("Stopped; every process is ended.")
         raise typer.Exit(EXIT_INTERRUPTED)
@@ -41,12 +41,11 @@ def demo(
     raise typer.Exit(0 if totals.holds else EXIT_FAILED)
 
 
-async def _until_told(stage: Stage, screen: Screen) -> tuple[list[Row], Totals] | None:
+async def _until_told(stage: Stage, screen: Screen, signals: Signals) -> tuple[list[Row], Totals] | None:
     """The outcome; None when it was told to stop. Told again, it goes on stopping."""
     performing = asyncio.create_task(perform(stage, screen))
     told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    signals.call(told.set)
     telling = asyncio.create_task(told.wait())
     await asyncio.wait([performing, telling], return_when=asyncio.FIRST_COMPLETED)
     telling.cancel()

@@ -1,7 +1,6 @@
 """`vouchpost up`: everything on one machine with one command, until Ctrl-C; what was accepted is kept between runs."""
 
 import asyncio
-import signal
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +14,7 @@ from vouchpost_gateway.cli.process import (
     logging_as,
     with_console_logs_on_a_terminal,
 )
+from vouchpost_gateway.cli.stopping import Signals, heeded
 from vouchpost_gateway.domain.errors import NotAuthenticated
 from vouchpost_gateway.domain.world import Mode, Scope
 from vouchpost_gateway.embedded.home import Home
@@ -45,17 +45,17 @@ def up(
     data_dir: Annotated[Path | None, typer.Option(help="Where to keep data; ./vouchpost-data if not set.")] = None,
 ) -> None:
     """Runs everything on this machine: a private Redis, a sandbox DNS zone, the API and its workers."""
-    with explained():
+    with explained(), heeded() as signals:
         given = {"data_dir": data_dir} if data_dir else {}
         settings = with_console_logs_on_a_terminal(load_settings(**given))
         home = Home(settings.data_dir)
         home.directory.hold()
         with logging_as("up", settings):
             machine = plan_machine(settings, home, ledger_given=is_ledger_given())
-            asyncio.run(_run(machine, home))
+            asyncio.run(_run(machine, home, signals))
 
 
-async def _run(machine: Machine, home: Home) -> None:
+async def _run(machine: Machine, home: Home, signals: Signals) -> None:
     told = asyncio.Event()
     log: Any = structlog.get_logger()
 
@@ -70,8 +70,7 @@ async def _run(machine: Machine, home: Home) -> None:
             supervisor.hurry()
         told.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, end)
+    signals.call(end)
     async with supervisor:
         if not told.is_set():
             async with opened(machine.settings) as gateway:

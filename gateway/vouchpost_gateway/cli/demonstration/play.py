@@ -23,7 +23,7 @@ from vouchpost_gateway.embedded.supervisor import Supervisor
 from vouchpost_gateway.ledger.store import Store
 from vouchpost_gateway.wiring import now_ms, opened
 
-_LIMIT_S = 120.0
+_LIMIT_S = 300.0
 _ACKNOWLEDGED = "acknowledged"
 _HELD_BACK = 40
 """So many addresses are submitted while Redis is down."""
@@ -31,8 +31,8 @@ _HELD_BACK = 40
 _BEFORE_THE_KILLS = 180
 """So many events are applied in peace, for the eye to compare."""
 
-_PATIENCE_S = 40.0
-_CRASH_LIMIT_S = 20.0
+_PATIENCE_S = 120.0
+_CRASH_LIMIT_S = 60.0
 _LOOK_EVERY_S = 0.1
 
 
@@ -55,6 +55,9 @@ class Play:
 
     async def run(self) -> tuple[list[Row], Totals]:
         """The table and the totals."""
+        self.screen.say(
+            f"The API is at {self.stage.machine.url}; submitting {len(self.given)} addresses from a CSV file"
+        )
         names = {}
         for subscriber in self.stage.subscribers:
             names[await self.caller.subscribe(subscriber.url, subscriber.secret)] = subscriber.name
@@ -80,6 +83,7 @@ class Play:
             killed_ms = now_ms()
             self.screen.say(f"SIGKILL to the deliver worker (pid {pid}), which held {len(held)} leased deliveries")
         await self._until_work_came_back(held, killed_ms)
+        self.screen.say("Its leases ended: another worker delivers what it held")
         pid = self.supervisor.pid("redis")
         leased = await crashes.kill_redis(limit_s=_CRASH_LIMIT_S)
         self.screen.say(f"SIGKILL to Redis (pid {pid}), with {len(leased)} deliveries leased; submitting goes on")

@@ -57,5 +57,5 @@ class Screen:
         )
         self._console.print()
         self._console.print(Text(line, "bold green" if totals.holds else "bold red"), soft_wrap=True)
-        verdict = "every promise held" if totals.holds else "NOT every promise held"
-        self._console.print(Text(f"{verdict}, in {took_s:.0f} s"))
+        verdict = "every promise held" if totals.holds else f"NOT every promise held ({'; '.join(totals.flaws)})"
+        self._console.print(Text(f"{verdict}, in {took_s:.0f} s"), soft_wrap=True)

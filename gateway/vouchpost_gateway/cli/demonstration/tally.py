@@ -40,10 +40,23 @@ class Totals:
     @property
     def holds(self) -> bool:
         """Whether every promise was kept, and the kills were such that they could have broken one."""
+        return not self.flaws
+
+    @property
+    def flaws(self) -> tuple[str, ...]:
+        """Each promise that was not kept, and each way in which the kills proved nothing, in words."""
         due = self.acknowledged * self.subscribers
-        complete = self.acknowledged == self.submitted and self.delivered == self.applied == due
-        proven = self.held >= ENOUGH_HELD and self.held_came == self.held and self.redelivered > 0
-        return complete and proven and not self.twice and not self.lost
+        found = {
+            f"{self.submitted} were submitted, {self.acknowledged} acknowledged": self.acknowledged != self.submitted,
+            f"{due} were due, {self.delivered} delivered": self.delivered != due,
+            f"{due} were due, {self.applied} applied": self.applied != due,
+            f"{self.twice} were applied twice": self.twice != 0,
+            f"{self.lost} were lost": self.lost != 0,
+            f"the killed worker held {self.held}, which proves too little": self.held < ENOUGH_HELD,
+            f"of {self.held} that the killed worker held, {self.held_came} came again": self.held_came != self.held,
+            "nothing was delivered again after the kills, which proves nothing": self.redelivered == 0,
+        }
+        return tuple(words for words, is_so in found.items() if is_so)
 
 
 def rows_of(

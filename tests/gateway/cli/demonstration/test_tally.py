@@ -51,8 +51,12 @@ def test_all_of_it_together_holds() -> None:
     ],
     ids=lambda harm: next(iter(harm)),
 )
-def test_any_harm_does_not_hold(harm: dict[str, int]) -> None:
-    assert not replace(GOOD, **harm).holds
+def test_any_harm_does_not_hold_and_is_named(harm: dict[str, int]) -> None:
+    totals = replace(GOOD, **harm)
+
+    assert not totals.holds
+    (flaw,) = totals.flaws
+    assert str(next(iter(harm.values())) or "nothing") in flaw
 
 
 def test_a_row_takes_as_long_as_the_last_subscriber() -> None:
