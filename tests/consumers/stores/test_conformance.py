@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.consumers.deliveries import NOW, SECRET, event, headers
-from tests.consumers.stores.benches import BENCHES, ON_POSTGRESQL, Bench, on_redis
+from tests.consumers.stores.benches import BENCHES, ON_SERVERS, Bench, on_redis
 from vouchpost import Message, ParkError, Receiver, Router
 from vouchpost.apply import AsyncStore, Store
 
@@ -73,11 +73,11 @@ class Consumer:
             self.receiver.expect(transaction.handle, subject_id=subject_id, sequence=sequence)
 
 
-@pytest.fixture(params=[*BENCHES, on_redis, *ON_POSTGRESQL], ids=lambda make: make.__name__)
+@pytest.fixture(params=[*BENCHES, on_redis, *ON_SERVERS], ids=lambda make: make.__name__)
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
     make: Callable[[Any], Bench] = request.param
-    if make in ON_POSTGRESQL:
-        return make(request.getfixturevalue("postgres"))
+    if make in ON_SERVERS:
+        return make(request.getfixturevalue(ON_SERVERS[make]))
     return make(request.getfixturevalue("redis_url") if make is on_redis else tmp_path)
 
 
