@@ -12,6 +12,7 @@ def delivery_view(delivery: Delivery) -> dict[str, Any]:
     return {
         "id": delivery.ref.id,
         "event_id": delivery.ref.event.id,
+        "event_type": delivery.event_type,
         "verification_id": _verification_id(delivery.ref.event),
         "subscription_id": delivery.subscription_id,
         "state": delivery.state.value,

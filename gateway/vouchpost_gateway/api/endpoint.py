@@ -74,10 +74,13 @@ class Nowhere(Endpoint):
 
 
 def chosen(operations: Mapping[str, Operation], method: str) -> Operation:
-    """The operation for a method; MethodNotAllowed, with those that are, for any other."""
-    operation = operations.get(method)
+    """The operation for a method; MethodNotAllowed, with those that are, for any other.
+
+    HEAD is GET of which the server keeps the body to itself (RFC 9110 section 9.3.2).
+    """
+    operation = operations.get("GET" if method == "HEAD" else method)
     if operation is None:
-        raise MethodNotAllowed(sorted(operations))
+        raise MethodNotAllowed(sorted({*operations, "HEAD"} if "GET" in operations else operations))
     return operation
 
 

@@ -1,6 +1,7 @@
 """/v1/events and /v1/event-types: the facts themselves, as the exact bytes that every attempt pushes."""
 
 from vouchpost_gateway.api.answer import Answer, json_answer, stored_json
+from vouchpost_gateway.api.auth import require
 from vouchpost_gateway.api.call import Call
 from vouchpost_gateway.api.operation import Operation, reads
 from vouchpost_gateway.domain.event import EventType
@@ -16,8 +17,11 @@ DESCRIPTIONS = {
 
 
 async def show(call: Call) -> Answer:
-    event = await call.services.events.get(call.world, call.id("event", parse_event_id))
-    return stored_json(event.body)
+    """For keys that read verifications; and for a partner, of the events that were sent to it."""
+    if call.principal.partner_id is None:
+        require(call.principal, Scope.VERIFICATIONS_READ)
+    ref = call.id("event", parse_event_id)
+    return stored_json((await call.services.events.get(call.world, call.principal.partner_id, ref)).body)
 
 
 async def types(_call: Call) -> Answer:
@@ -25,6 +29,6 @@ async def types(_call: Call) -> Answer:
 
 
 ROUTES: dict[str, dict[str, Operation]] = {
-    "/v1/events/{id}": {"GET": reads(show, Scope.VERIFICATIONS_READ)},
+    "/v1/events/{id}": {"GET": reads(show, None)},
     "/v1/event-types": {"GET": reads(types, None)},
 }

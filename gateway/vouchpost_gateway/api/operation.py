@@ -85,5 +85,32 @@ def validated(model: type[AnyBody], document: dict[str, Any]) -> AnyBody:
 
 def _field_error(location: tuple[int | str, ...], kind: str, message: str) -> FieldError:
     field = ".".join(str(part) for part in location if part != "[key]")
-    reason = {"extra_forbidden": "is not a field of this request", "missing": "is required"}.get(kind, message)
-    return FieldError(field, reason)
+    reason = _REASONS.get(kind) or _reworded(message)
+    return FieldError(field, f"its name {reason}" if location[-1] == "[key]" else reason)
+
+
+def _reworded(message: str) -> str:
+    """Pydantic's words speak of its types; those who read them know JSON."""
+    for theirs, ours in _WORDS:
+        message = message.replace(theirs, ours)
+    return message
+
+
+_REASONS = {
+    "extra_forbidden": "is not a field of this request",
+    "missing": "is required",
+    "string_type": "must be a string",
+    "bool_type": "must be true or false",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+}
+_WORDS = (
+    ("Input should be", "must be"),
+    ("String should have", "must have"),
+    ("List should have", "must have"),
+    ("Dictionary should have", "must have"),
+    (" after validation", ""),
+    (", not more", ""),
+)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from vouchpost_gateway.domain.access import ApiKey, Partner
 from vouchpost_gateway.domain.delivery import Delivery, DeliveryState
-from vouchpost_gateway.domain.event import Event
+from vouchpost_gateway.domain.event import Event, EventType
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
 from vouchpost_gateway.domain.page import Page
 from vouchpost_gateway.domain.readiness import Readiness
@@ -81,6 +81,7 @@ class Subscriptions(Protocol):
         subscription_id: str,
         *,
         state: DeliveryState | None,
+        event_type: EventType | None,
         after: str | None,
         limit: int,
     ) -> Page[Delivery]: ...
@@ -101,7 +102,8 @@ class DeadLetters(Protocol):
 
 
 class Events(Protocol):
-    async def get(self, world: World, ref: EventRef) -> Event: ...
+    async def get(self, world: World, partner_id: str | None, ref: EventRef) -> Event:
+        """A partner sees what went to one of its subscriptions."""
 
 
 class Access(Protocol):

@@ -15,6 +15,7 @@ from vouchpost_gateway.api.subscription_body import (
 from vouchpost_gateway.api.subscription_view import recovery_view, subscription_view, with_secret
 from vouchpost_gateway.domain.delivery import DeliveryState
 from vouchpost_gateway.domain.errors import Conflict
+from vouchpost_gateway.domain.event import EventType
 from vouchpost_gateway.domain.ids import parse_plain_id
 from vouchpost_gateway.domain.secret import parse_secret
 from vouchpost_gateway.domain.subscription import Subscription
@@ -96,6 +97,7 @@ async def deliveries(call: Call) -> Answer:
         call.viewer,
         _id(call),
         state=call.choice("state", DeliveryState),
+        event_type=call.choice("event_type", EventType),
         after=call.after,
         limit=call.limit,
     )
@@ -121,5 +123,7 @@ ROUTES: dict[str, dict[str, Operation]] = {
     "/v1/subscriptions/{id}/rotate-secret": {"POST": writes(RotationBody, rotate_secret, _OWN, body_optional=True)},
     "/v1/subscriptions/{id}/test": {"POST": acts(test, _OWN)},
     "/v1/subscriptions/{id}/recover": {"POST": writes(RecoveryBody, recover, _OWN)},
-    "/v1/subscriptions/{id}/deliveries": {"GET": reads(deliveries, _OWN, query=LIST_PARAMETERS | {"state"})},
+    "/v1/subscriptions/{id}/deliveries": {
+        "GET": reads(deliveries, _OWN, query=LIST_PARAMETERS | {"state", "event_type"})
+    },
 }

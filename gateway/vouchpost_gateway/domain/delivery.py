@@ -63,6 +63,7 @@ class Delivery:
     """
 
     ref: DeliveryRef
+    event_type: str
     state: DeliveryState
     attempt_count: int
     attempts: tuple[Attempt, ...]

@@ -48,8 +48,13 @@ def parse_secret(text: str) -> bytes:
 def rotate(
     secrets: tuple[SigningSecret, ...], *, new_key: bytes, now_ms: int, overlap_ms: int
 ) -> tuple[SigningSecret, ...]:
-    """The new secret first; the current one retires after the overlap; older ones stop signing at once."""
+    """The new secret first; the current one retires after the overlap; older ones stop signing at once.
+
+    When the new one signs already, a repeat whose answer was lost is what it looks like, so the one before goes on.
+    """
     current = next((secret for secret in secrets if secret.retires_ms is None), None)
+    if current is not None and current.key == new_key and overlap_ms > 0:
+        return secrets
     if current is None or overlap_ms <= 0:
         return (SigningSecret(new_key),)
     return (SigningSecret(new_key), SigningSecret(current.key, retires_ms=now_ms + overlap_ms))

@@ -24,6 +24,8 @@ _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)
 _AUTHORITY = re.compile(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]+)(?::(?P<port>[1-9][0-9]{0,4}))?")
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ENCODED_CONTROL = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff])")
+# RFC 6761, 6762, 7686, 8375 and 9476, and `internal`, which ICANN keeps for private use.
+_INNER_NAMES = (".internal", ".local", ".home.arpa", ".invalid", ".onion", ".alt")
 _KEPT = "%/?:@!$&'()*+,;=~-._[]"
 
 _HEADER_NAME = re.compile(r"[Xx]-[A-Za-z0-9-]{1,60}")
@@ -72,10 +74,14 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_header(name: str, value: str) -> None:
-    if not _HEADER_NAME.fullmatch(name) or _TRUSTED_BY_PROXIES.fullmatch(name.lower()):
-        raise InvalidField("headers", "a name must be X- and up to 60 letters, digits and hyphens, and its own")
+    field = f"headers.{name}"
+    if not _HEADER_NAME.fullmatch(name):
+        raise InvalidField(field, "a name must be X- and up to 60 letters, digits and hyphens")
+    if _TRUSTED_BY_PROXIES.fullmatch(name.lower()):
+        raise InvalidField(field, "is a name that proxies and frameworks act upon; choose another one")
     if len(value) > MAX_HEADER_VALUE_CHARACTERS or not _HEADER_VALUE.fullmatch(value):
-        raise InvalidField("headers", f"a value must be 1 to {MAX_HEADER_VALUE_CHARACTERS} printable ASCII characters")
+        limit = MAX_HEADER_VALUE_CHARACTERS
+        raise InvalidField(field, f"must be 1 to {limit} printable ASCII characters, without a space at either end")
 
 
 def _split(text: str) -> re.Match[str]:
@@ -102,18 +108,22 @@ def _host_and_port(authority: str) -> tuple[str, int | None]:
     try:
         host = parse_host(match["host"])
     except MalformedHostError as error:
-        raise InvalidField("url", str(error)) from error
+        raise InvalidField("url", "must have a host that is a domain name or an IP address, usually spelt") from error
     return host, int(match["port"]) if match["port"] else None
 
 
 def _check_host(host: str, *, loopback: bool, policy: UrlPolicy) -> None:
-    address = _literal(host)
-    allowed = (policy.allow_loopback_http and loopback) or (
-        address is not None and is_within(address, policy.allow_networks)
-    )
-    refused = loopback if address is None else not is_public(address)
-    if refused and not allowed:
+    if not _may_be_reached(host, loopback=loopback, policy=policy):
         raise InvalidField("url", "must not lead to a private, local or reserved address")
+
+
+def _may_be_reached(host: str, *, loopback: bool, policy: UrlPolicy) -> bool:
+    if loopback and policy.allow_loopback_http:
+        return True
+    address = _literal(host)
+    if address is None:
+        return not loopback and (bool(policy.allow_networks) or not _is_inner_name(host))
+    return is_public(address) or is_within(address, policy.allow_networks)
 
 
 def _check_port(port: int | None, *, loopback: bool, policy: UrlPolicy) -> None:
@@ -134,6 +144,11 @@ def _literal(host: str) -> str | None:
 def _is_loopback_host(host: str) -> bool:
     """RFC 6761, 6.3: `localhost` and everything under it is this machine."""
     return host == "localhost" or host.endswith(".localhost") or is_loopback(_literal(host) or "")
+
+
+def _is_inner_name(host: str) -> bool:
+    """A name that means something within a network only; with networks of its own, an operator may well use some."""
+    return "." not in host or host.endswith(_INNER_NAMES)
 
 
 def _only_https(policy: UrlPolicy) -> str:

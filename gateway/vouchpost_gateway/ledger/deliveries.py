@@ -60,6 +60,8 @@ class DeliveryRecords:
         record = await self.record(world, ref.event.stem)
         if record is None or (ref.event.revision, ref.subscription_number) not in record.delivery_ids():
             raise NotFound("delivery")
+        if ref.event.revision not in record.events:
+            raise NotFound("delivery")
         return await self._read(world, ref, record)
 
     async def progress(self, world: World, ref: DeliveryRef) -> DeliveryProgress:
@@ -70,9 +72,10 @@ class DeliveryRecords:
         return unpack_delivery_state(state) if state else DeliveryProgress()
 
     async def _read(self, world: World, ref: DeliveryRef, record: Record) -> Delivery:
+        kind = record.events[ref.event.revision].type
         ended = record.deliveries.get((ref.event.revision, ref.subscription_number))
         if ended is not None and ended.state is not DeliveryState.PENDING:
-            return _delivery(ref, ended, due_ms=None)
+            return _delivery(ref, kind, ended, due_ms=None)
         lane, item = deliveries(world, ref.subscription_number), ref.event.item
         state, exists, *scores = await asyncio.gather(
             self.store.call("HGET", keys.lane_part(lane, "s"), item),
@@ -81,11 +84,10 @@ class DeliveryRecords:
         )
         progress = unpack_delivery_state(state) if state else ended or DeliveryProgress()
         if not exists:
-            return _delivery(
-                ref, DeliveryProgress(DeliveryState.DROPPED, progress.attempt_count, progress.attempts), None
-            )
+            dropped = DeliveryProgress(DeliveryState.DROPPED, progress.attempt_count, progress.attempts)
+            return _delivery(ref, kind, dropped, due_ms=None)
         due = next((int(float(score)) for score in scores[:3] if score is not None), None)
-        return _delivery(ref, progress, due)
+        return _delivery(ref, kind, progress, due_ms=due)
 
     async def latest(self, world: World, number: int, *, after: str | None, limit: int) -> list[DeliveryRef]:
         """The latest deliveries of a subscription, newest first, older than `after`."""
@@ -134,5 +136,6 @@ class DeliveryRecords:
         return one_ring(lane, generation, slow)
 
 
-def _delivery(ref: DeliveryRef, progress: DeliveryProgress, due_ms: int | None) -> Delivery:
-    return Delivery(ref, progress.state, progress.attempt_count, progress.attempts, due_ms, progress.ended_ms)
+def _delivery(ref: DeliveryRef, kind: str, progress: DeliveryProgress, *, due_ms: int | None) -> Delivery:
+    p = progress
+    return Delivery(ref, kind, p.state, p.attempt_count, p.attempts, next_attempt_ms=due_ms, ended_ms=p.ended_ms)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from vouchpost_gateway.domain.delivery import Delivery, DeliveryState
 from vouchpost_gateway.domain.errors import Conflict, InvalidField, NotFound
-from vouchpost_gateway.domain.event import Event
+from vouchpost_gateway.domain.event import Event, EventType
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, encode
 from vouchpost_gateway.domain.lane import QUEUE_OF, Lane, Ring, verifications
 from vouchpost_gateway.domain.page import Page
@@ -46,6 +46,8 @@ class DeliveryRecords(Protocol):
     async def dead(self, world: World, *, after: str | None, limit: int) -> list[DeliveryRef]: ...
 
     async def event(self, world: World, ref: EventRef) -> Event | None: ...
+
+    async def events_of(self, world: World, stem: str) -> list[tuple[Event, dict[int, DeliveryState]]]: ...
 
 
 class Enlist(Protocol):
@@ -173,15 +175,23 @@ class DeadLetterDesk:
 
 @dataclass(frozen=True, slots=True)
 class EventDesk:
-    """Events, as the bytes that were stored."""
+    """Events, as the bytes that were stored. A partner sees those that went to a subscription of its own."""
 
     records: DeliveryRecords
+    subscriptions: Subscribe
 
-    async def get(self, world: World, ref: EventRef) -> Event:
+    async def get(self, world: World, partner_id: str | None, ref: EventRef) -> Event:
         found = await self.records.event(world, ref)
-        if found is None:
+        if found is None or (partner_id is not None and not await self._went_to(world, partner_id, ref)):
             raise NotFound("event")
         return found
+
+    async def _went_to(self, world: World, partner_id: str, ref: EventRef) -> bool:
+        for event, states in await self.records.events_of(world, ref.stem):
+            if event.revision == ref.revision:
+                refs = [DeliveryRef(ref, number) for number in states]
+                return any([await sees(self.subscriptions, world, partner_id, one) for one in refs])
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +245,7 @@ class SubscriptionDesk:
         subscription_id: str,
         *,
         state: DeliveryState | None,
+        event_type: EventType | None,
         after: str | None,
         limit: int,
     ) -> Page[Delivery]:
@@ -244,7 +255,7 @@ class SubscriptionDesk:
         for _ in range(_SCAN_PAGES):
             refs = await self.records.latest(world, subscription.number, after=after, limit=_SCAN)
             for delivery in await self.records.many(world, refs):
-                if state in {None, delivery.state}:
+                if state in {None, delivery.state} and event_type in {None, delivery.event_type}:
                     found.append(named(delivery, subscription))
                     if len(found) == limit:
                         return Page(found, delivery.ref.event.item)

@@ -139,6 +139,8 @@ class Subscribe:
         before = await self.get(world, partner_id, subscription_id)
         key = new_key or self.random_bytes(_NEW_SECRET_BYTES)
         secrets = rotate(before.secrets, new_key=key, now_ms=self.now_ms(), overlap_ms=overlap_ms)
+        if secrets == before.secrets:
+            return before
         after = dataclasses.replace(before, secrets=secrets, version=before.version + 1)
         await self.records.write(world, after, new=False)
         return after

@@ -297,7 +297,13 @@ class MemorySubscriptions:
         shelf = self._store.shelf(world)
         shelf.events[ref.event] = event
         shelf.deliveries[ref] = Delivery(
-            ref, DeliveryState.PENDING, 0, (), next_attempt_ms=NOW_MS, subscription_id=subscription.id
+            ref,
+            EventType.SUBSCRIPTION_TEST,
+            DeliveryState.PENDING,
+            0,
+            (),
+            next_attempt_ms=NOW_MS,
+            subscription_id=subscription.id,
         )
         return ref
 
@@ -314,6 +320,7 @@ class MemorySubscriptions:
         subscription_id: str,
         *,
         state: DeliveryState | None,
+        event_type: EventType | None,
         after: str | None,
         limit: int,
     ) -> Page[Delivery]:
@@ -321,7 +328,9 @@ class MemorySubscriptions:
         items = [
             item
             for item in self._store.shelf(world).deliveries.values()
-            if item.ref.subscription_number == subscription.number and state in {None, item.state}
+            if item.ref.subscription_number == subscription.number
+            and state in {None, item.state}
+            and event_type in {None, item.event_type}
         ]
         return page_of(items, name=lambda item: item.ref.id, after=after, limit=limit)
 
@@ -367,8 +376,12 @@ class MemoryEvents:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    async def get(self, world: World, ref: EventRef) -> Event:
-        return _found(self._store.shelf(world).events, ref, "event")
+    async def get(self, world: World, partner_id: str | None, ref: EventRef) -> Event:
+        shelf = self._store.shelf(world)
+        owners = {_owner(shelf, delivery) for delivery in shelf.deliveries if delivery.event == ref}
+        if partner_id is not None and partner_id not in owners:
+            raise NotFound("event")
+        return _found(shelf.events, ref, "event")
 
 
 class MemoryAccess:

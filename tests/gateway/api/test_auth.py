@@ -146,7 +146,7 @@ def test_a_partner_reaches_its_own_subscriptions_and_nothing_else(caller_with: C
     }
 
     assert reached == {
-        path for _, path, _ in SCOPE_NEEDED if path.startswith(("/v1/subscriptions", "/v1/deliveries"))
+        path for _, path, _ in SCOPE_NEEDED if path.startswith(("/v1/subscriptions", "/v1/deliveries", "/v1/events"))
     } | {"/v1/dead-letters?kind=delivery"}
 
 

@@ -198,12 +198,13 @@ def test_tricks_in_the_path_lead_nowhere(app: ASGIApp, path: bytes) -> None:
 def test_a_head_of_any_size_is_cut_off(app: ASGIApp, head: bytes, *, split: bool) -> None:
     async def talk(port: int) -> None:
         async with connected(port) as (reader, writer):
+            reading = asyncio.create_task(read_all(reader))
             for start in range(0, len(head), 500 if split else len(head)):
                 writer.write(head[start : start + (500 if split else len(head))])
                 await asyncio.sleep(0.001)
-            assert (await read_all(reader)).startswith(b"HTTP/1.1 431 ")
+            assert (await reading).startswith(b"HTTP/1.1 431 ")
 
-    on_server(app, talk)
+    on_server(app, talk, Limits(receipt_s=10, head_bytes=2_000, linger_s=0.2, flush_s=0.5))
 
 
 async def drip(port: int, data: bytes, *, pause_s: float = 0.02) -> tuple[bytes, float]:
@@ -341,6 +342,16 @@ def test_a_wish_for_another_protocol_is_ignored(app: ASGIApp) -> None:
                 port, GET.replace(b"Connection: close", b"Connection: close, Upgrade\r\nUpgrade: " + wish)
             )
             assert answer.startswith(b"HTTP/1.1 200 ")
+
+    on_server(app, talk)
+
+
+def test_an_answer_to_head_ends_with_its_head(app: ASGIApp) -> None:
+    async def talk(port: int) -> None:
+        answer = await send(port, GET.replace(b"GET", b"HEAD"))
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert b"\r\ncontent-length: 18\r\n" in answer
+        assert answer.endswith(b"\r\n\r\n")
 
     on_server(app, talk)
 

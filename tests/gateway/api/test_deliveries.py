@@ -33,6 +33,7 @@ def dead(partner: Caller, store: MemoryStore, world: World) -> dict[str, Any]:
 
 def test_a_delivery_is_shown_with_its_attempts(dead: dict[str, Any]) -> None:
     assert dead["state"] == "dead"
+    assert dead["event_type"] == "subscription.test"
     assert dead["subscription_id"].startswith("sub_")
     assert dead["attempts"] == [
         {
@@ -45,6 +46,17 @@ def test_a_delivery_is_shown_with_its_attempts(dead: dict[str, Any]) -> None:
             "answer_excerpt": "",
         }
     ]
+
+
+def test_deliveries_are_listed_by_state_and_type_of_event(partner: Caller, dead: dict[str, Any]) -> None:
+    path = f"/v1/subscriptions/{dead['subscription_id']}/deliveries"
+    queries = ("", "?state=dead", "?event_type=subscription.test", "?state=dead&event_type=subscription.test")
+
+    for query in queries:
+        assert [item["id"] for item in partner.get(path + query).json()["items"]] == [dead["id"]]
+    for query in ("?state=pending", "?event_type=verification.completed"):
+        assert partner.get(path + query).json()["items"] == []
+    assert partner.get(f"{path}?event_type=*").status == 422
 
 
 def test_a_resend_puts_it_back_in_line(partner: Caller, dead: dict[str, Any]) -> None:

@@ -6,7 +6,8 @@ from tests.gateway.api.memory_services import MemoryStore, memory_services
 from vouchpost_gateway.api.app import OPEN_PATHS, ROUTES, create_app
 
 ALL_PATHS = [*ROUTES, *OPEN_PATHS]
-ALLOWED = {path: sorted(operations) for path, operations in ROUTES.items()} | {path: ["GET"] for path in OPEN_PATHS}
+METHODS = {path: set(operations) for path, operations in ROUTES.items()} | {path: {"GET"} for path in OPEN_PATHS}
+ALLOWED = {path: sorted(methods | ({"HEAD"} if "GET" in methods else set())) for path, methods in METHODS.items()}
 
 
 NOT_THERE = [
@@ -23,6 +24,19 @@ def test_methods_that_are_not_there_are_405_and_told_which_are(caller: Caller, p
 
     assert response.status == 405
     assert response.headers["allow"] == ", ".join(ALLOWED[path])
+
+
+@pytest.mark.parametrize("path", [path for path, allowed in ALLOWED.items() if "HEAD" in allowed])
+def test_head_is_answered_like_get(caller: Caller, path: str) -> None:
+    got, head = (caller.request(method, path.replace("{id}", "x")) for method in ("GET", "HEAD"))
+
+    assert head.status == got.status
+    assert head.headers["content-length"] == got.headers["content-length"]
+
+
+@pytest.mark.parametrize("path", [path for path, allowed in ALLOWED.items() if "HEAD" not in allowed])
+def test_there_is_no_head_of_what_cannot_be_read(caller: Caller, path: str) -> None:
+    assert caller.request("HEAD", path.replace("{id}", "x")).status == 405
 
 
 def test_headers_do_not_override_the_method(caller: Caller) -> None:

@@ -67,6 +67,19 @@ def test_rotating_twice_leaves_two_live_secrets() -> None:
     assert len(secrets) <= MAX_LIVE
 
 
+def test_rotating_to_the_same_secret_again_changes_nothing() -> None:
+    """Else a repeat would end the secret that receivers still verify with."""
+    once = rotate((SigningSecret(b"a" * 24),), new_key=b"b" * 24, now_ms=NOW_MS, overlap_ms=OVERLAP_MS)
+
+    assert rotate(once, new_key=b"b" * 24, now_ms=NOW_MS + 5, overlap_ms=OVERLAP_MS) == once
+
+
+def test_rotating_to_the_same_secret_without_an_overlap_ends_the_one_before() -> None:
+    once = rotate((SigningSecret(b"a" * 24),), new_key=b"b" * 24, now_ms=NOW_MS, overlap_ms=OVERLAP_MS)
+
+    assert rotate(once, new_key=b"b" * 24, now_ms=NOW_MS, overlap_ms=0) == (SigningSecret(b"b" * 24),)
+
+
 def test_without_an_overlap_the_old_secret_ends_at_once() -> None:
     secrets = rotate((SigningSecret(b"a" * 24),), new_key=b"b" * 24, now_ms=NOW_MS, overlap_ms=0)
 

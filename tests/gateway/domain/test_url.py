@@ -156,6 +156,25 @@ def test_test_mode_may_push_to_this_machine_and_nowhere_else_without_tls(*, text
         refusal(text, TEST)
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("metadata.google.internal", "METADATA.google.Internal.", "printer.local", "router.home.arpa", "a.invalid"),
+        *("expyuzz4wqqyqhjn.onion", "name.alt", "crm", "com.", "ｍｅｔａｄａｔａ.google.internal"),
+    ],
+)
+def test_names_that_mean_something_within_a_network_only_are_for_operators_who_opened_one(host: str) -> None:
+    refusal(f"https://{host}/", LIVE)
+    refusal(f"https://{host}/", TEST)
+
+    assert parse_url(f"https://{host}/", policy=INTERNAL).startswith("https://")
+
+
+@pytest.mark.parametrize("host", ["internal.example.com", "local.com", "notinternal.com", "my-local.net"])
+def test_names_that_only_look_like_those_are_names_like_any_other(host: str) -> None:
+    assert parse_url(f"https://{host}/", policy=LIVE) == f"https://{host}/"
+
+
 def test_an_operator_may_open_networks_and_ports() -> None:
     assert parse_url("https://10.1.2.3:9443/", policy=INTERNAL) == "https://10.1.2.3:9443/"
     assert parse_url("https://[fd00::1]/", policy=INTERNAL) == "https://[fd00::1]/"
@@ -228,12 +247,13 @@ class TestHeaders:
     def test_names_that_mean_something_to_somebody_are_refused(self, name: str) -> None:
         with pytest.raises(InvalidField) as refused:
             check_headers({name: "value"})
-        assert refused.value.field == "headers"
+        assert refused.value.field == f"headers.{name}"
 
     @pytest.mark.parametrize("value", ["", " ", " a", "a ", "a\r\nHost: b", "a\nb", "a\x00", "a\tb", "é", "a" * 1025])
     def test_values_that_are_not_one_line_of_ascii_are_refused(self, value: str) -> None:
-        with pytest.raises(InvalidField):
-            check_headers({"X-Team": value})
+        with pytest.raises(InvalidField) as refused:
+            check_headers({"X-Good": "a", "X-Team": value})
+        assert refused.value.field == "headers.X-Team"
 
     def test_there_are_at_most_twenty_and_no_name_twice(self) -> None:
         assert len(check_headers({f"X-{n}": "a" for n in range(20)})) == 20

@@ -1,0 +1,62 @@
+import os
+
+import pytest
+
+from tests.gateway.ledger.bench import START_MS, Bench
+from tests.gateway.pipeline.told import Told
+from vouchpost_gateway.domain.errors import NotFound
+from vouchpost_gateway.domain.event import EventType
+from vouchpost_gateway.domain.ids import EventRef
+from vouchpost_gateway.domain.subscription import Subscription
+from vouchpost_gateway.pipeline.resend import Resend
+from vouchpost_gateway.pipeline.serve import EventDesk, SubscriptionDesk
+from vouchpost_gateway.pipeline.subscribe import Subscribe
+
+
+def _subscribe(bench: Bench) -> Subscribe:
+    return Subscribe(bench.subscriptions, lambda _rings: None, Told(), lambda: START_MS, lambda: 7, os.urandom, 100)
+
+
+def _listed(bench: Bench, subscription: Subscription, *, event_type: EventType | None = None) -> list[str]:
+    subscribe = _subscribe(bench)
+    resend = Resend(bench.deliveries, bench.lanes, subscribe, lambda _rings: None, lambda: START_MS)
+    desk = SubscriptionDesk(subscribe, bench.deliveries, resend, lambda: START_MS, 1000)
+    page = bench.run(
+        desk.deliveries(bench.world, None, subscription.id, state=None, event_type=event_type, after=None, limit=10)
+    )
+    return [delivery.event_type for delivery in page.items]
+
+
+def test_a_partner_reads_the_events_that_went_to_a_subscription_of_its_own(bench: Bench) -> None:
+    theirs, rivals = (bench.change(bench.subscribe(), owner=name) for name in ("prt_1", "prt_2"))
+    ours = bench.subscribe()
+    shared, own = bench.delivered_to(theirs, ours), bench.delivered_to(ours)
+    events = EventDesk(bench.deliveries, _subscribe(bench))
+
+    assert bench.run(events.get(bench.world, "prt_1", shared)).id == shared.id
+    assert bench.run(events.get(bench.world, None, own)).id == own.id
+    for owner, ref in (("prt_1", own), (rivals.owner, shared), ("prt_1", EventRef(shared.stem, 2))):
+        with pytest.raises(NotFound):
+            bench.run(events.get(bench.world, owner, ref))
+
+
+def test_a_partner_whose_subscription_is_gone_reads_its_events_no_more(bench: Bench) -> None:
+    theirs = bench.change(bench.subscribe(), owner="prt_1")
+    sent = bench.delivered_to(theirs)
+    subscribe = _subscribe(bench)
+
+    bench.run(subscribe.delete(bench.world, "prt_1", theirs.id))
+
+    with pytest.raises(NotFound):
+        bench.run(EventDesk(bench.deliveries, subscribe).get(bench.world, "prt_1", sent))
+
+
+def test_deliveries_are_listed_with_the_type_of_their_event_and_by_it(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    bench.delivered_to(subscription)
+    bench.announce(subscription)
+
+    assert set(_listed(bench, subscription)) == {"verification.completed", "subscription.test"}
+    for kind in (EventType.VERIFICATION_COMPLETED, EventType.SUBSCRIPTION_TEST):
+        assert _listed(bench, subscription, event_type=kind) == [kind]
+    assert _listed(bench, subscription, event_type=EventType.VERIFICATION_UPDATED) == []
