@@ -19,6 +19,7 @@ from vouchpost_gateway.domain.lane import LaneLimits
 from vouchpost_gateway.domain.retention import Retention
 from vouchpost_gateway.domain.verification import Status
 from vouchpost_gateway.engine import opened_verifier
+from vouchpost_gateway.ledger.accepting import Backlog
 from vouchpost_gateway.ledger.bells import Bells
 from vouchpost_gateway.ledger.connection import Address
 from vouchpost_gateway.ledger.deliveries import DeliveryRecords
@@ -31,7 +32,7 @@ from vouchpost_gateway.ledger.seal import MasterKeys
 from vouchpost_gateway.ledger.store import Store
 from vouchpost_gateway.ledger.subscriptions import SubscriptionRecords
 from vouchpost_gateway.ledger.tenants import AccessRecords, Tenants
-from vouchpost_gateway.ledger.verifications import Backlog, VerificationRecords
+from vouchpost_gateway.ledger.verifications import VerificationRecords
 from vouchpost_gateway.ledger.watch import Watch
 from vouchpost_gateway.metrics import Metrics
 from vouchpost_gateway.pipeline.accept import Accept

@@ -14,10 +14,11 @@ from vouchpost_gateway.domain.question import Question
 from vouchpost_gateway.domain.verification import Accepted, Depth, NewVerification, Verification
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.accepting import Accepting, Backlog, Newcomer
+from vouchpost_gateway.ledger.committing import Committable, Committing, Destination
 from vouchpost_gateway.ledger.connection import Argument, LedgerRefused
-from vouchpost_gateway.ledger.lanes import BellLimits, one_ring, rings
+from vouchpost_gateway.ledger.lanes import BellLimits
 from vouchpost_gateway.ledger.record import (
-    HEAD,
     Record,
     RequestSection,
     VerdictSection,
@@ -31,22 +32,12 @@ from vouchpost_gateway.ledger.record import (
 from vouchpost_gateway.ledger.scripts import load
 from vouchpost_gateway.ledger.seal import TenantSeal
 from vouchpost_gateway.ledger.store import Store
-from vouchpost_gateway.ledger.subscriptions import LATEST_CAP, event_keys, hour_of
+from vouchpost_gateway.ledger.subscriptions import hour_of
 from vouchpost_gateway.ledger.tenants import Tenants
 
-_ACCEPT = load("accept")
-_COMMIT = load("commit")
 _LOOK = load("look")
 _ERASE = load("erase")
 _BACKLOG_RETRY_S = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """How long, and how old, a tenant's line may get."""
-
-    max_items: int = 100_000
-    max_age_ms: int = 600_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,41 +50,33 @@ class VerificationRecords:
     bells: BellLimits = field(default_factory=BellLimits)
     idempotency_ms: int = 86_400_000
     replicas: int = 0
+    _accepting: Accepting = field(init=False, repr=False)
+    _committing: Committing = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        accepting = Accepting(self.store, self.backlog, self.bells, self.idempotency_ms)
+        object.__setattr__(self, "_accepting", accepting)
+        object.__setattr__(self, "_committing", Committing(self.store, self.bells))
 
     async def accept(
         self, world: World, stem: str, new: NewVerification, *, idempotency_key: str | None, body: bytes
     ) -> tuple[Accepted, list[Ring]]:
         """Record, idempotency entry and place in line, in one write. Raises IdempotencyConflict and Backlogged."""
         seal = await self.tenants.seal(world)
-        lane = verifications(world)
-        tail = pack_request(
-            RequestSection(
-                seal.seal(new.address, kind="address", owner=stem),
-                new.depth,
-                new.priority,
-                new.subject_id,
-                new.metadata,
-            )
-        )
-        names = [*keys.lane(lane), *event_keys(world, stem)]
-        digest = b""
+        address = seal.seal(new.address, kind="address", owner=stem)
+        tail = pack_request(RequestSection(address, new.depth, new.priority, new.subject_id, new.metadata))
+        entry, digest = "", b""
         if idempotency_key is not None:
-            names.append(keys.idempotency(world, _text(seal.digest("idempotency", idempotency_key.encode()))))
+            entry = keys.idempotency(world, _text(seal.digest("idempotency", idempotency_key.encode())))
             digest = seal.digest("body", body)
-        arguments: tuple[Argument, ...] = (
-            *(lane.id, stem, hour_of(stem), QUEUE_OF[new.priority], HEAD, tail, digest, self.idempotency_ms),
-            *(self.backlog.max_items, self.backlog.max_age_ms, self.bells.ring_ms, keys.WAKE_CHANNEL),
-        )
-        answer, kept_stem, sequence, ring = await self.store.run(_ACCEPT, names, arguments)
-        if answer == b"conflict":
+        found = await self._accepting(world, Newcomer(stem, QUEUE_OF[new.priority], tail, entry, digest))
+        if found.answer == "conflict":
             raise IdempotencyConflict(IdempotencyConflict.__doc__)
-        if answer in {b"full", b"old"}:
+        if found.answer in {"full", "old"}:
             raise Backlogged(Backlogged.__doc__ or "", retry_after_s=_BACKLOG_RETRY_S)
         if self.replicas:  # the entry stands for its record, and outlives one that is erased
-            proof = names[-1] if idempotency_key is not None else keys.record(world, stem)
-            await self.store.replicated(proof, keys.counters(world), self.replicas)
-        accepted = Accepted(kept_stem.decode(), int(sequence), repeated=kept_stem.decode() != stem)
-        return accepted, one_ring(lane, ring, b"0")
+            await self.store.replicated(entry or keys.record(world, stem), keys.counters(world), self.replicas)
+        return Accepted(found.stem, found.sequence, repeated=found.stem != stem), found.rings
 
     async def read(self, world: World, stem: str) -> Record | None:
         """The record as it is stored; None when there is none, or it was erased."""
@@ -141,26 +124,25 @@ class VerificationRecords:
         matched) or "gone" (the record was erased).
         """
         seal = await self.tenants.seal(world)
-        stem, lane = verification.stem, verifications(world)
-        lanes = [deliveries(world, number) for number in made.targets]
-        cache = keys.verdict_cache(world, "-")  # a check of syntax costs less than a look into the cache
-        if verification.depth is not Depth.SYNTAX:
+        stem, cache = verification.stem, None
+        if verification.depth is not Depth.SYNTAX:  # a check of syntax costs less than a look into the cache
             cache = await self._cache_entry(
                 world, normalised or verification.address, verification.depth, made.verdict.policy_version
             )
-        names = [*keys.lane(lane), keys.record(world, stem), keys.dead_verifications(world), cache]
-        for target in lanes:
-            names += keys.lane(target)
-        item = stem + encode(made.revision, 3)
-        expected: Argument = "" if made.set_revision is None else made.set_revision
-        recheck: Argument = "" if made.recheck_ms is None else made.recheck_ms
-        sections = self._sections(seal, verification, made, normalised)
-        arguments: list[Argument] = [lane.id, stem, claim.token, expected, sections, item]
-        arguments += (QUEUE_OF[verification.priority], made.cache_ms, self.bells.ring_ms, keys.WAKE_CHANNEL, recheck)
-        arguments += (int(made.dead), keys.done_channel(world, stem), LATEST_CAP, len(lanes))
-        arguments += (target.id for target in lanes)
-        answer, ringing = await self.store.run(_COMMIT, names, arguments)
-        return answer.decode(), rings(ringing)
+        return await self._committing(
+            Destination(world, tuple(made.targets), made.set_revision),
+            Committable(
+                stem=stem,
+                token=claim.token,
+                sections=self._sections(seal, verification, made, normalised),
+                item=stem + encode(made.revision, 3),
+                queue=QUEUE_OF[verification.priority],
+                cache=cache,
+                cache_ms=made.cache_ms,
+                recheck_ms=made.recheck_ms,
+                dead=made.dead,
+            ),
+        )
 
     async def email_hash(self, world: World, normalised: str) -> str:
         """What the tenant's events carry in place of this address."""

@@ -42,13 +42,14 @@ from vouchpost_gateway.domain.verification import (
 )
 from vouchpost_gateway.domain.world import Mode, World
 from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.accepting import Backlog
 from vouchpost_gateway.ledger.deliveries import DeliveryRecords
 from vouchpost_gateway.ledger.lanes import BellLimits, Lanes
 from vouchpost_gateway.ledger.seal import MasterKeys
 from vouchpost_gateway.ledger.store import Store
 from vouchpost_gateway.ledger.subscriptions import SubscriptionRecords
 from vouchpost_gateway.ledger.tenants import Tenants
-from vouchpost_gateway.ledger.verifications import Backlog, VerificationRecords
+from vouchpost_gateway.ledger.verifications import VerificationRecords
 
 MASTER_KEY = bytes(range(32))
 PARTITIONS = 2

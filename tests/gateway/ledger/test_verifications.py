@@ -11,8 +11,9 @@ from vouchpost_gateway.domain.question import Question
 from vouchpost_gateway.domain.verification import Depth, ReasonCode, Status
 from vouchpost_gateway.domain.world import Mode, World
 from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.accepting import Backlog
 from vouchpost_gateway.ledger.lanes import BellLimits
-from vouchpost_gateway.ledger.verifications import Backlog, VerificationRecords
+from vouchpost_gateway.ledger.verifications import VerificationRecords
 
 DEGRADED = dataclasses.replace(VALID, status=Status.UNKNOWN, reason_code=ReasonCode.DNS_TIMEOUT, degraded=True)
 

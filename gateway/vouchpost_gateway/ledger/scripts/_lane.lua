@@ -80,12 +80,20 @@ local function recount(lane, now, slow)
   end
 end
 
--- After adding work: decides whether to ring. Only idle -> rung rings; a drain that lingers is woken instead.
--- Returns the generation to ring, or nil, and whether the lane is slow. Who takes work away, or moves it, calls `index` first.
-local function wake(lane, now, ring_ms, wake_channel)
-  -- Work that is added makes nothing due later: a lane that was due stays so, and need not be looked through.
+-- The same after adding work that is due now, for less: it makes nothing due later, and a lane that nothing holds back is
+-- due now at the latest.
+local function add_to_index(lane, now)
   local due = number_of(redis.call('ZSCORE', lane[DUE], lane.id))
-  if not due or due > now then due = index(lane) end
+  if due and due <= now then return due end
+  local meta = redis.call('HMGET', lane[META], 'paused', 'full', 'not_before')
+  if meta[1] or meta[2] or meta[3] then return index(lane) end
+  redis.call('ZADD', lane[DUE], string.format('%.0f', now), lane.id)
+  return now
+end
+
+-- After adding work, with the time at which the index has the lane due: decides whether to ring. Only idle -> rung rings;
+-- a drain that lingers is woken instead. Returns the generation to ring, or nil, and whether the lane is slow.
+local function wake(lane, due, now, ring_ms, wake_channel)
   if not due or due > now then return nil, '0' end
   local generation, rung_until, slow = bell_of(lane)
   if rung_until > now then

@@ -1,44 +1,71 @@
 -- uses: _lane
--- Accepts one verification: record, idempotency entry, index entry and place in line, or nothing.
+-- Accepts a lot of verifications: of each its record, idempotency entry, index entry and place in line, or nothing.
 -- A repeat finds its record (same stem) or its idempotency entry, and answers what the first run answered.
--- KEYS: the verification lane, record, hours, hour index, idempotency entry (may be '')
--- ARGV: lane id, stem, hour, queue (0..2), record head, record tail, body digest, idempotency ttl ms,
---       max items, max age ms, ring ms, wake channel
--- Answers {'new' | 'repeat' | 'conflict' | 'full' | 'old', stem, sequence, generation to ring or ''}
+-- KEYS: the verification lane, hours, then for each: record, hour index, idempotency entry (its record without one)
+-- ARGV: lane id, record head, idempotency ttl ms, max items, max age ms, ring ms, wake channel, then for each:
+--       stem, hour, queue (0..2), record tail, body digest ('' without an idempotency entry)
+-- Answers {generation to ring or '', then for each 'new' | 'repeat' | 'conflict' | 'full' | 'old', stem, sequence}
 local lane = lane_at(1, ARGV[1])
-local record, hours, hour_index, entry = KEYS[12], KEYS[13], KEYS[14], KEYS[15]
-local stem, hour, queue = ARGV[2], ARGV[3], lane[HIGH + tonumber(ARGV[4])]
-local digest = ARGV[7]
-
-local head = redis.call('GETRANGE', record, 0, 17)
-if head ~= '' then return {'repeat', stem, string.sub(head, 3), ''} end
-if entry then
-  local known = redis.call('GET', entry)
-  if known then
-    if string.sub(known, 36) ~= digest then return {'conflict', '', '', ''} end
-    return {'repeat', string.sub(known, 1, 19), string.sub(known, 20, 35), ''}
-  end
-end
+local hours = KEYS[LANE_KEYS + 1]
+local head, idempotency_ms, max_items, max_age_ms = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local now, time = clock()
 -- What is due within the time that the line may be old is work to come; rechecks of what was answered wait in the same
 -- sets for hours, and an hour of broken name servers must not close the door for the next six.
-local horizon, waiting = string.format('%.0f', now + tonumber(ARGV[10])), 0
+local horizon, waiting = string.format('%.0f', now + max_age_ms), 0
 for part = HIGH, LOW do waiting = waiting + redis.call('ZCOUNT', lane[part], '-inf', horizon) end
-if waiting >= tonumber(ARGV[9]) then return {'full', '', '', ''} end
-local oldest = first_score(queue)
-if oldest and oldest < now - tonumber(ARGV[10]) then return {'old', '', '', ''} end
+
+local oldest = {}
+local function is_old(queue)
+  if oldest[queue] == nil then oldest[queue] = first_score(lane[HIGH + queue]) or now end
+  return oldest[queue] < now - max_age_ms
+end
 
 -- Not less than the clock, so that a counter lost with its Redis does not make every later result stale.
 local last = number_of(redis.call('HGET', lane[COUNTERS], 'sequence')) or 0
-local sequence = string.format('%.0f', math.max(last + 1, time[1] * 1000000 + time[2]))
+local due, accepted, indexed = {{}, {}, {}}, 0, {}
 
-redis.call('HSET', lane[COUNTERS], 'sequence', sequence)
-redis.call('HSETNX', lane[META], 'live', 1)
-redis.call('SET', record, ARGV[5] .. sequence .. ARGV[6])
-if entry then redis.call('SET', entry, stem .. sequence .. digest, 'PX', ARGV[8]) end
-if redis.call('EXISTS', hour_index) == 0 then redis.call('ZADD', hours, hour, hour) end
-redis.call('ZADD', hour_index, 0, stem)
-redis.call('ZADD', queue, string.format('%.0f', now), stem)
-local ring = wake(lane, now, tonumber(ARGV[11]), ARGV[12])
-return {'new', stem, sequence, ring or ''}
+local function store(stem, hour, queue, tail, digest, record, hour_index, entry)
+  last = math.max(last + 1, time[1] * 1000000 + time[2])
+  local sequence = string.format('%.0f', last)
+  redis.call('SET', record, head .. sequence .. tail)
+  if digest ~= '' then redis.call('SET', entry, stem .. sequence .. digest, 'PX', idempotency_ms) end
+  if not indexed[hour] and redis.call('EXISTS', hour_index) == 0 then redis.call('ZADD', hours, hour, hour) end
+  indexed[hour] = true
+  redis.call('ZADD', hour_index, 0, stem)
+  local line = due[queue + 1]
+  line[#line + 1], line[#line + 2] = string.format('%.0f', now), stem
+  accepted = accepted + 1
+  return 'new', stem, sequence
+end
+
+local function answer(at, key)
+  local stem, digest, record, entry = ARGV[at], ARGV[at + 4], KEYS[key], KEYS[key + 2]
+  local known = redis.call('GETRANGE', record, 0, 17)
+  if known ~= '' then return 'repeat', stem, string.sub(known, 3) end
+  known = digest ~= '' and redis.call('GET', entry)
+  if known then
+    if string.sub(known, 36) ~= digest then return 'conflict', '', '' end
+    return 'repeat', string.sub(known, 1, 19), string.sub(known, 20, 35)
+  end
+  local queue = tonumber(ARGV[at + 2])
+  if waiting + accepted >= max_items then return 'full', '', '' end
+  if is_old(queue) then return 'old', '', '' end
+  return store(stem, ARGV[at + 1], queue, ARGV[at + 3], digest, record, KEYS[key + 1], entry)
+end
+
+local answers, key = {''}, LANE_KEYS + 2
+for at = 8, #ARGV, 5 do
+  local n = #answers
+  answers[n + 1], answers[n + 2], answers[n + 3] = answer(at, key)
+  key = key + 3
+end
+if accepted > 0 then
+  redis.call('HSET', lane[COUNTERS], 'sequence', string.format('%.0f', last))
+  redis.call('HSETNX', lane[META], 'live', 1)
+  for queue = 0, 2 do
+    if #due[queue + 1] > 0 then redis.call('ZADD', lane[HIGH + queue], unpack(due[queue + 1])) end
+  end
+  answers[1] = wake(lane, add_to_index(lane, now), now, tonumber(ARGV[6]), ARGV[7]) or ''
+end
+return answers

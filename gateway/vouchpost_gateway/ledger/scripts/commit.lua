@@ -1,56 +1,93 @@
 -- uses: _lane
--- Commits a verdict: its section of the record, the event and one delivery per matching subscription, together.
--- A repeat finds the token gone and answers 'stale'; the deliveries of a verdict have keys derived from it.
--- KEYS: the verification lane, record, dead verifications, verdict cache entry, then the lane of each subscription
--- ARGV: lane id, stem, token, revision of the subscription set ('' when there is no event), sections, event item, queue,
---       cache ttl ms (0: forget the mark), ring ms, wake channel, recheck delay ms ('' for none), dead ('1' | '0'),
---       done channel, cap of the latest list, number of lanes, then their ids
--- Answers {'ok' | 'stale' | 'changed' | 'gone', {lane id, generation, slow, …}}
+-- Commits a lot of verdicts: of each its section of the record, the event and one delivery per matching subscription,
+-- together or not at all. All of a lot go to the same subscriptions.
+-- A repeat finds the tokens gone and answers 'stale'; the deliveries of a verdict have keys derived from it.
+-- KEYS: the verification lane, dead verifications, then for each: record, verdict cache entry (its record for none),
+--       then the lane of each subscription
+-- ARGV: lane id, revision of the subscription set ('' when there are no events), ring ms, wake channel, cap of the
+--       latest list, number of verdicts, then for each: stem, token, sections, event item, queue, cache ttl ms (0: forget
+--       the mark, '': there is no entry), recheck delay ms ('' for none), dead ('1' | '0'), done channel; then lane ids
+-- Answers {'ok' | 'changed', {'ok' | 'stale' | 'gone' for each}, {lane id, generation, slow, …}}
 local lane = lane_at(1, ARGV[1])
-local record, dead_letters, cache = KEYS[12], KEYS[13], KEYS[14]
-local stem, token, expected, item = ARGV[2], ARGV[3], ARGV[4], ARGV[6]
-local queue, cache_ms, ring_ms, wake_channel = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
-local recheck_ms, dead, latest_cap, lanes = ARGV[11], ARGV[12], tonumber(ARGV[14]), tonumber(ARGV[15])
+local expected, ring_ms, wake_channel, latest_cap = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local count, dead_letters = tonumber(ARGV[6]), KEYS[LANE_KEYS + 1]
+local FIELDS, FIRST = 9, 7
 
-local held = redis.call('HGET', lane[TOKEN], stem)
-if not held or string.match(held, '^(%d+) ') ~= token then return {'stale', {}} end
 if expected ~= '' and (redis.call('HGET', lane[COUNTERS], 'subscriptions') or '0') ~= expected then
-  return {'changed', {}}
+  return {'changed', {}, {}}
 end
-local text = redis.call('GET', record)
+
+-- Those whose lease is still ours, with what is stored of them.
+local stems, answers, ours = {}, {}, {}
+for i = 1, count do stems[i] = ARGV[FIRST + (i - 1) * FIELDS] end
+local held, taken = redis.call('HMGET', lane[TOKEN], unpack(stems)), {}
+for i = 1, count do
+  local at = FIRST + (i - 1) * FIELDS
+  if held[i] and string.match(held[i], '^(%d+) ') == ARGV[at + 1] and not taken[stems[i]] then
+    taken[stems[i]] = true
+    ours[#ours + 1] = {
+      i = i, stem = stems[i], sections = ARGV[at + 2], item = ARGV[at + 3], queue = ARGV[at + 4], cache_ms = ARGV[at + 5],
+      recheck_ms = ARGV[at + 6], dead = ARGV[at + 7] == '1', channel = ARGV[at + 8],
+      record = KEYS[LANE_KEYS + 2 * i], cache = KEYS[LANE_KEYS + 2 * i + 1],
+    }
+  else
+    answers[i] = 'stale'
+  end
+end
+if #ours == 0 then return {'ok', answers, {}} end
+local records, leaving = {}, {}
+for i, one in ipairs(ours) do records[i], leaving[i] = one.record, one.stem end
+local texts = redis.call('MGET', unpack(records))
 local now = clock()
 
-redis.call('ZREM', lane[FLIGHT], stem)
-redis.call('HDEL', lane[TOKEN], stem)
-redis.call('HDEL', lane[STATE], stem)
+redis.call('ZREM', lane[FLIGHT], unpack(leaving))
+redis.call('HDEL', lane[TOKEN], unpack(leaving))
+redis.call('HDEL', lane[STATE], unpack(leaving))
 redis.call('HDEL', lane[META], 'full')
-if not text then
-  index(lane)
-  return {'gone', {}}
+
+local function remember(one)
+  if one.cache_ms == '' then return end
+  if tonumber(one.cache_ms) > 0 then
+    redis.call('SET', one.cache, one.stem, 'PX', one.cache_ms)
+  elseif redis.call('GET', one.cache) == '~' .. one.stem then
+    redis.call('DEL', one.cache)
+  end
 end
-redis.call('SET', record, text .. ARGV[5])
-if cache_ms > 0 then
-  redis.call('SET', cache, stem, 'PX', cache_ms)
-elseif redis.call('GET', cache) == '~' .. stem then
-  redis.call('DEL', cache)
+
+local due, latest, alive = {{}, {}, {}}, {}, {}
+for i, one in ipairs(ours) do
+  if texts[i] then
+    redis.call('SET', one.record, texts[i] .. one.sections)
+    remember(one)
+    if one.recheck_ms ~= '' then
+      redis.call('ZADD', lane[LOW], string.format('%.0f', now + tonumber(one.recheck_ms)), one.stem)
+    end
+    if one.dead then redis.call('ZADD', dead_letters, 0, one.stem) else alive[#alive + 1] = one.stem end
+    local line = due[one.queue + 1]
+    line[#line + 1], line[#line + 2] = string.format('%.0f', now), one.item
+    latest[#latest + 1], latest[#latest + 2] = 0, one.item
+    redis.call('PUBLISH', one.channel, one.stem)
+    answers[one.i] = 'ok'
+  else
+    answers[one.i] = 'gone'
+  end
 end
-if dead == '1' then redis.call('ZADD', dead_letters, 0, stem) else redis.call('ZREM', dead_letters, stem) end
-if recheck_ms ~= '' then
-  redis.call('ZADD', lane[LOW], string.format('%.0f', now + tonumber(recheck_ms)), stem)
-end
+if #alive > 0 then redis.call('ZREM', dead_letters, unpack(alive)) end
 index(lane)
 
-local rings = {}
-for i = 1, lanes do
-  local target = lane_at(15 + (i - 1) * LANE_KEYS, ARGV[15 + i])
-  redis.call('ZADD', target[HIGH + queue], 'NX', string.format('%.0f', now), item)
-  redis.call('ZADD', target[LATEST], 0, item)
+local rings, first_lane, first_id = {}, LANE_KEYS + 2 + 2 * count, FIRST + FIELDS * count
+for i = 0, #ARGV - first_id do
+  if #latest == 0 then break end
+  local target = lane_at(first_lane + i * LANE_KEYS, ARGV[first_id + i])
+  for queue = 0, 2 do
+    if #due[queue + 1] > 0 then redis.call('ZADD', target[HIGH + queue], 'NX', unpack(due[queue + 1])) end
+  end
+  redis.call('ZADD', target[LATEST], unpack(latest))
   redis.call('ZREMRANGEBYRANK', target[LATEST], 0, -latest_cap - 1)
-  local generation, slow = wake(target, now, ring_ms, wake_channel)
+  local generation, slow = wake(target, add_to_index(target, now), now, ring_ms, wake_channel)
   if generation then
     local at = #rings
     rings[at + 1], rings[at + 2], rings[at + 3] = target.id, string.format('%.0f', generation), slow
   end
 end
-redis.call('PUBLISH', ARGV[13], stem)
-return {'ok', rings}
+return {'ok', answers, rings}

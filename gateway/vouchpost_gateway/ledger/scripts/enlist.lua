@@ -14,6 +14,5 @@ redis.call('HSETNX', lane[META], 'live', 1)
 redis.call('ZADD', lane[HIGH + tonumber(ARGV[3])], string.format('%.0f', now + tonumber(ARGV[5])), item)
 if ARGV[4] ~= '' then redis.call('HSET', lane[STATE], item, ARGV[4]) end
 if text then redis.call('SET', KEYS[12], text .. section) end
-index(lane)
-local generation, slow = wake(lane, now, tonumber(ARGV[6]), ARGV[7])
+local generation, slow = wake(lane, index(lane), now, tonumber(ARGV[6]), ARGV[7])
 return {'ok', generation and string.format('%.0f', generation) or '', slow}

@@ -24,6 +24,5 @@ if not waiting then
   redis.call('ZADD', lane[LATEST], 0, item)
   redis.call('ZREMRANGEBYRANK', lane[LATEST], 0, -tonumber(ARGV[9]) - 1)
 end
-index(lane)
-local generation, slow = wake(lane, now, tonumber(ARGV[7]), ARGV[8])
+local generation, slow = wake(lane, index(lane), now, tonumber(ARGV[7]), ARGV[8])
 return {'ok', generation and string.format('%.0f', generation) or '', slow}

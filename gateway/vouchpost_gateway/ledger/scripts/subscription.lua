@@ -25,8 +25,8 @@ end
 
 local now, time = clock()
 local rings = {}
-local function note(target)
-  local generation, slow = wake(target, now, ring_ms, wake_channel)
+local function note(target, due)
+  local generation, slow = wake(target, due, now, ring_ms, wake_channel)
   if generation then
     local at = #rings
     rings[at + 1], rings[at + 2], rings[at + 3] = target.id, string.format('%.0f', generation), slow
@@ -60,8 +60,7 @@ if expected ~= '' then
         redis.call('HDEL', lane[META], 'failing_since', 'failures', 'slowdowns', 'not_before')
       end
     end
-    index(lane)
-    note(lane)
+    note(lane, index(lane))
   end
 end
 
@@ -76,7 +75,7 @@ if stem ~= '' then
       redis.call('ZADD', target[HIGH], 'NX', string.format('%.0f', now), ARGV[11])
       redis.call('ZADD', target[LATEST], 0, ARGV[11])
       redis.call('ZREMRANGEBYRANK', target[LATEST], 0, -tonumber(ARGV[14]) - 1)
-      note(target)
+      note(target, add_to_index(target, now))
     end
   end
 end

@@ -26,63 +26,87 @@ local answers, claimed = {}, {}
 -- The first write takes away, so that a turn still runs when Redis is at its memory limit.
 redis.call('ZREM', lane[FLIGHT], '')
 
+-- What is to be settled, as the ledger has it; kept up to date here, since a turn may settle an item or a record twice.
+local FIELDS, FIRST = 7, 18
+local tokens, leases, texts = {}, {}, {}
+
+local function look()
+  local items, records = {}, {}
+  for i = 1, settlements do
+    local at = FIRST + (i - 1) * FIELDS
+    items[i] = ARGV[at + 1]
+    if ARGV[at + 5] ~= '' then records[#records + 1] = KEYS[LANE_KEYS + 2 + #records] end
+  end
+  local held = redis.call('HMGET', lane[TOKEN], unpack(items))
+  local ends = redis.call('ZMSCORE', lane[FLIGHT], unpack(items))
+  for i, item in ipairs(items) do tokens[item], leases[item] = held[i], ends[i] end
+  if #records == 0 then return end
+  local found = redis.call('MGET', unpack(records))
+  for i, record in ipairs(records) do texts[record] = found[i] end
+end
+
+local landed, ended = {}, {} -- what leaves the flight, and of it what leaves the lane; taken out all together, below
+
+local function land(item)
+  landed[#landed + 1] = item
+  tokens[item], leases[item] = nil, nil
+end
+
 -- Takes an item out of the lane, wherever it is; whether it was there.
 local function forget(item)
-  local found = redis.call('ZREM', lane[FLIGHT], item)
+  local found = leases[item]
   for queue = HIGH, LOW do
-    if found == 0 then found = redis.call('ZREM', lane[queue], item) end
+    if not found then found = redis.call('ZREM', lane[queue], item) == 1 end
   end
-  redis.call('HDEL', lane[TOKEN], item)
-  redis.call('HDEL', lane[STATE], item)
-  return found == 1
+  land(item)
+  ended[#ended + 1] = item
+  return found
 end
 
 local function append(record, section)
-  local text = record and redis.call('GET', record)
-  if text then redis.call('SET', record, text .. section) end
+  local text = record and texts[record]
+  if not text then return end
+  texts[record] = text .. section
+  redis.call('SET', record, texts[record])
 end
 
-local function holds(item, token)
-  local text = redis.call('HGET', lane[TOKEN], item)
-  return text and string.match(text, '^(%d+) ') == token
-end
-
-local position, record_position = 18, LANE_KEYS + 2
-for i = 1, settlements do
-  local kind, item, token, delay = ARGV[position], ARGV[position + 1], ARGV[position + 2], tonumber(ARGV[position + 3])
-  local state, section, dead_id = ARGV[position + 4], ARGV[position + 5], ARGV[position + 6]
-  position = position + 7
-  local record = nil
-  if section ~= '' then record, record_position = KEYS[record_position], record_position + 1 end
+local function settle(kind, item, token, delay_ms, state, section, dead_id, record)
   if kind == 'delivered' then
     -- A frozen worker's success is still a success: any token ever given will do, as long as the item is here or was
     -- given up meanwhile.
-    if forget(item) or redis.call('ZREM', dead_letters, dead_id) == 1 then
-      append(record, section)
-      answers[i] = 'ok'
-    else
-      answers[i] = 'gone'
-    end
-  elseif not holds(item, token) then
-    answers[i] = 'stale'
-  elseif kind == 'done' then
-    forget(item)
+    if not forget(item) and redis.call('ZREM', dead_letters, dead_id) == 0 then return 'gone' end
     append(record, section)
-    answers[i] = 'ok'
-  elseif kind == 'dead' then
-    forget(item)
-    append(record, section)
-    redis.call('ZADD', dead_letters, 0, dead_id)
-    answers[i] = 'ok'
-  else -- later
-    local queue = tonumber(string.match(redis.call('HGET', lane[TOKEN], item), ' (%d)$'))
-    redis.call('ZREM', lane[FLIGHT], item)
-    redis.call('HDEL', lane[TOKEN], item)
-    redis.call('ZADD', lane[HIGH + queue], string.format('%.0f', now + delay), item)
-    if state ~= '' then redis.call('HSET', lane[STATE], item, state) end
-    append(record, section)
-    answers[i] = 'ok'
+    return 'ok'
   end
+  local held, queue = string.match(tokens[item] or '', '^(%d+) %d+ (%d)$')
+  if held ~= token then return 'stale' end
+  append(record, section)
+  if kind == 'later' then
+    land(item)
+    redis.call('ZADD', lane[HIGH + queue], string.format('%.0f', now + delay_ms), item)
+    if state ~= '' then redis.call('HSET', lane[STATE], item, state) end
+    return 'ok'
+  end
+  forget(item)
+  if kind == 'dead' then redis.call('ZADD', dead_letters, 0, dead_id) end
+  return 'ok'
+end
+
+if settlements > 0 then
+  look()
+  local position = LANE_KEYS + 2
+  for i = 1, settlements do
+    local at, record = FIRST + (i - 1) * FIELDS, nil
+    if ARGV[at + 5] ~= '' then record, position = KEYS[position], position + 1 end
+    answers[i] = settle(
+      ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4], ARGV[at + 5], ARGV[at + 6], record
+    )
+  end
+  if #landed > 0 then
+    redis.call('ZREM', lane[FLIGHT], unpack(landed))
+    redis.call('HDEL', lane[TOKEN], unpack(landed))
+  end
+  if #ended > 0 then redis.call('HDEL', lane[STATE], unpack(ended)) end
 end
 
 local exists = redis.call('EXISTS', lane[META]) == 1
@@ -228,7 +252,7 @@ if mine then
     set_bell(lane, generation, now + hold, slow)
   end
 elseif exists and settlements > 0 then -- the index was made exact above
-  ring = wake(lane, now, ring_ms, wake_channel) or ''
+  ring = wake(lane, due, now, ring_ms, wake_channel) or ''
   if set_slow ~= '' then
     local g, u = bell_of(lane)
     set_bell(lane, g, u, slow)
