@@ -5,6 +5,7 @@ wherever it came from. Errors are logged by their type and place: their message 
 """
 
 import hmac
+import json
 import logging
 import os
 import queue
@@ -13,7 +14,6 @@ import sys
 import threading
 import time
 import traceback
-from hashlib import sha256
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -120,7 +120,7 @@ def set_up(
     renderer = _renderer(form, colours=os.isatty(descriptor))
     number = logging.getLevelNamesMapping()[level.value.upper()]
     structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, *shared, renderer],
+        processors=[structlog.processors.add_log_level, *shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=lambda *_: _SinkLogger(sink),
         cache_logger_on_first_use=True,
@@ -205,8 +205,8 @@ def _hash_address(key: bytes) -> Processor:
     def replace(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         address = event.pop("address", None)
         if address is not None:
-            digest = hmac.new(key, str(address).encode(errors="backslashreplace"), sha256)
-            event["address_hash"] = digest.hexdigest()[:16]
+            digest = hmac.digest(key, str(address).encode(errors="backslashreplace"), "sha256")
+            event["address_hash"] = digest.hex()[:16]
         return event
 
     return replace
@@ -242,4 +242,9 @@ def _chain(error: BaseException) -> list[str]:
 def _renderer(form: LogFormat, *, colours: bool) -> Processor:
     if form is LogFormat.CONSOLE:
         return structlog.dev.ConsoleRenderer(colors=colours)
-    return structlog.processors.JSONRenderer(ensure_ascii=False)
+    encode = json.JSONEncoder(ensure_ascii=False, default=repr).encode  # made once, not for each line
+
+    def as_json(_: WrappedLogger, __: str, event: EventDict) -> str:
+        return encode(event)
+
+    return as_json
