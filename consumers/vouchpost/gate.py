@@ -6,6 +6,7 @@ not be reached, and then the submission waits in the application's own database.
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final
@@ -105,19 +106,26 @@ class Gate:
             return await asyncio.to_thread(self._failed, submission, verification, error)
         return self._passed(email, verification)
 
-    def later(self, handle: Any, email: str, *, subject_id: str | None = None) -> Gated:
+    def later(
+        self,
+        handle: Any,
+        email: str,
+        *,
+        subject_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Gated:
         """Verifies later, whatever happens: the submission is kept in the caller's own transaction, with the account.
 
         Costs no round trip at all. A `Submitter` does the rest.
         """
-        submission = self._submission(email, subject_id)
+        submission = self._submission(email, subject_id, metadata)
         self._outbox.add(submission, handle=handle)
         return Gated(email, State.UNVERIFIED)
 
-    def _submission(self, email: str, subject_id: str | None) -> Submission:
+    def _submission(self, email: str, subject_id: str | None, metadata: Mapping[str, str] | None = None) -> Submission:
         if not is_plausible(email):
             raise InvalidAddressError
-        return Submission(email, subject_id=subject_id, depth=self._depth)
+        return Submission(email, subject_id=subject_id, depth=self._depth, metadata=metadata or {})
 
     def _passed(self, email: str, verification: Verification) -> Gated:
         self._breaker.succeeded()

@@ -1,25 +1,19 @@
 """The CRM over HTTP: contacts come in, verdicts come in, a page shows both."""
 
-from typing import Any, Final
+from typing import Any
 
 from flask import Flask, abort, render_template_string, request
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from consumers.examples.crm.contacts import Base, Contact, all_contacts, learn
+from consumers.examples.crm.contacts import Base, Contact, all_contacts, learn, with_address
+from consumers.examples.crm.pages import LIST, ONE
 from vouchpost import Client, InvalidAddressError, Receiver, Router, Verification
 from vouchpost.gate import Gate
 from vouchpost.integrations.flask import view
 from vouchpost.outbox import Submission, Submitter
 from vouchpost.stores.sql import SqlStore
 from vouchpost.stores.sql_outbox import SqlOutbox
-
-_LIST: Final = """<!doctype html><meta charset="utf-8"><title>Contacts</title><h1>Contacts</h1><table>
-{% for contact in contacts %}<tr><td><a href="/contacts/{{ contact.id }}">{{ contact.id }}</a>
-<td>{{ contact.email }}<td>{{ contact.status }}{% endfor %}</table>"""
-_ONE: Final = """<!doctype html><meta charset="utf-8"><title>{{ contact.id }}</title><h1>{{ contact.email }}</h1>
-<p>{{ contact.status }}</p><ol>{% for entry in contact.timeline %}
-<li>{{ entry.checked_at.strftime("%Y-%m-%d %H:%M") }} {{ entry.status }} {{ entry.reason_code }}{% endfor %}</ol>"""
 
 
 class Crm:
@@ -39,8 +33,9 @@ class Crm:
     def add(self, contact_id: str, email: str) -> None:
         """The contact and the submission of its address, in one transaction."""
         with Session(self.engine) as session, session.begin():
-            session.merge(Contact(id=contact_id, email=email, status="pending"))
-            self.gate.later(session, email, subject_id=contact_id)
+            contact = with_address(session, contact_id, email)
+            version = str(contact.address_version)
+            self.gate.later(session, email, subject_id=contact_id, metadata={"address_version": version})
         self.submitter.wake()
 
     def _submitted(self, submission: Submission, verification: Verification) -> None:
@@ -67,7 +62,7 @@ def application(crm: Crm) -> Flask:
     @app.get("/")
     def index() -> str:
         with Session(crm.engine) as session:
-            return render_template_string(_LIST, contacts=all_contacts(session))
+            return render_template_string(LIST, contacts=all_contacts(session))
 
     @app.get("/contacts/<contact_id>")
     def show(contact_id: str) -> str:
@@ -75,6 +70,6 @@ def application(crm: Crm) -> Flask:
             contact = session.get(Contact, contact_id)
             if contact is None:
                 abort(404)
-            return render_template_string(_ONE, contact=contact)
+            return render_template_string(ONE, contact=contact)
 
     return app

@@ -13,11 +13,12 @@ class Base(DeclarativeBase):
 
 
 class Contact(Base):
-    """Somebody we write to. `status` is the newest verdict about the address."""
+    """Somebody we write to. `status` is the newest verdict about the address that `address_version` counts."""
 
     __tablename__ = "contacts"
     id: Mapped[str] = mapped_column(primary_key=True)
     email: Mapped[str]
+    address_version: Mapped[int] = mapped_column(default=1)
     status: Mapped[str] = mapped_column(default="pending")
     timeline: Mapped[list["Entry"]] = relationship(order_by="Entry.id", cascade="all, delete-orphan")
 
@@ -34,13 +35,29 @@ class Entry(Base):
     checked_at: Mapped[datetime]
 
 
+def with_address(session: Session, contact_id: str, email: str) -> Contact:
+    """The contact, new or changed, pending until there is a verdict about this address."""
+    contact = session.get(Contact, contact_id, with_for_update=True)
+    if contact is None:
+        contact = Contact(id=contact_id, email=email, address_version=1)
+        session.add(contact)
+    elif contact.email != email:
+        contact.email, contact.address_version = email, contact.address_version + 1
+    contact.status = "pending"
+    return contact
+
+
 def learn(message: Message, session: Session) -> None:
-    """Takes a verdict in. Called once per event, and never with an older verdict after a newer one."""
+    """Takes a verdict in. Called once per event, and never with an older verdict after a newer one.
+
+    The timeline keeps what was found about earlier addresses too; the status is that of the present one.
+    """
     verdict = message.verdict
     contact = session.get(Contact, verdict.subject_id or "", with_for_update=True)
     if contact is None:
         return
-    contact.status = verdict.status
+    if verdict.metadata.get("address_version") == str(contact.address_version):
+        contact.status = verdict.status
     checked_at = verdict.checked_at or message.timestamp or datetime.now(UTC)
     contact.timeline.append(
         Entry(event_id=message.id, status=verdict.status, reason_code=verdict.reason_code, checked_at=checked_at)

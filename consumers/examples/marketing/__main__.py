@@ -49,7 +49,7 @@ def main() -> None:
         urls = ModuleType("marketing_urls")
         urls.urlpatterns = routes(receiver)  # type: ignore[attr-defined]
         sys.modules[urls.__name__] = urls
-        Console().print(f"{base}/segments · {base}/segments/safe.csv")
+        Console().print(f"{base}/ · {base}/segments/safe.csv")
         make_server("127.0.0.1", port, get_wsgi_application()).serve_forever()
 
 

@@ -6,15 +6,21 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path
 
+from consumers.examples.look import page
 from consumers.examples.marketing.export import rows
 from consumers.examples.marketing.models import SEGMENTS, Recipient
+from consumers.examples.marketing.overview import overview
 from vouchpost import Receiver
 from vouchpost.integrations.django.view import view
 
 
 def segments(_: HttpRequest) -> HttpResponse:
-    sizes = {name: Recipient.objects.filter(status__in=statuses).count() for name, statuses in SEGMENTS.items()}
-    return JsonResponse(sizes)
+    return JsonResponse(_sizes())
+
+
+def index(_: HttpRequest) -> HttpResponse:
+    latest = Recipient.objects.filter(status__in=SEGMENTS["suppressed"]).order_by("-checked_at", "-id")[:20]
+    return HttpResponse(page("Segments", overview(_sizes(), latest)))
 
 
 def export(_: HttpRequest, name: str) -> StreamingHttpResponse:
@@ -27,9 +33,14 @@ def export(_: HttpRequest, name: str) -> StreamingHttpResponse:
     )
 
 
+def _sizes() -> dict[str, int]:
+    return {name: Recipient.objects.filter(status__in=statuses).count() for name, statuses in SEGMENTS.items()}
+
+
 def routes(receiver: Receiver) -> Sequence[Any]:
     return [
         path("webhooks/vouchpost", view(receiver)),
+        path("", index),
         path("segments", segments),
         path("segments/<slug:name>.csv", export),
     ]

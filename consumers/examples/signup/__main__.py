@@ -44,8 +44,7 @@ def main() -> None:
         service = SignupService(engine=engine, client=client, signing_secret=secret, told=tell)
         threading.Thread(target=close_now_and_then, args=(engine,), daemon=True).start()
         console.print(
-            f'curl {base}/signup -H "content-type: application/json" -d \'{{"email": "ada@valid.example"}}\'',
-            soft_wrap=True,
+            f"Sign up at {base}/ with an address of the sandbox: ada@valid.example, ada@disposable.example, …"
         )
         uvicorn.run(application(service, links), host="127.0.0.1", port=port, log_level="warning")
 

@@ -10,23 +10,12 @@ from itsdangerous import BadSignature, URLSafeTimedSerializer
 from starlette.routing import Route
 
 from consumers.examples.signup.accounts import Account
+from consumers.examples.signup.pages import ACCOUNT, SIGN_UP
 from consumers.examples.signup.service import SignupService
 from vouchpost import InvalidAddressError
 from vouchpost.integrations.starlette import endpoint
 
 _LINK_S: Final = 86_400
-_PAGE: Final = """<!doctype html><meta charset="utf-8"><title>Your account</title>
-<h1>Welcome</h1><p>Your address is <strong id="status">…</strong>. You <span id="invite">…</span> invite others.</p>
-<script>
-const show = (id, text) => document.getElementById(id).textContent = text;
-async function look() {
-  const account = await (await fetch(location.pathname.replace("/page", ""))).json();
-  show("status", account.status + (account.confirmed ? ", confirmed" : ", not confirmed yet"));
-  show("invite", account.may_invite ? "may" : "cannot yet");
-}
-look(); setInterval(look, 1000);
-</script>"""
-
 Email = Annotated[str, Body(embed=True)]
 
 
@@ -69,11 +58,6 @@ def application(service: SignupService, links: Links) -> FastAPI:
     def show(account_id: str) -> dict[str, Any]:
         return _shown(service.account(account_id))
 
-    @app.get("/accounts/{account_id}/page")
-    def page(account_id: str) -> HTMLResponse:
-        _shown(service.account(account_id))
-        return HTMLResponse(_PAGE)
-
     @app.post("/accounts/{account_id}/invites", status_code=202)
     def invite(account_id: str) -> dict[str, str]:
         if not _shown(service.account(account_id))["may_invite"]:
@@ -88,7 +72,19 @@ def application(service: SignupService, links: Links) -> FastAPI:
             raise HTTPException(400, "This link is too old, or not complete.") from error
         return {"confirmed": service.confirm(account_id, version)}
 
+    _add_pages(app, service)
     return app
+
+
+def _add_pages(app: FastAPI, service: SignupService) -> None:
+    @app.get("/")
+    def index() -> HTMLResponse:
+        return HTMLResponse(SIGN_UP)
+
+    @app.get("/accounts/{account_id}/page")
+    def page(account_id: str) -> HTMLResponse:
+        _shown(service.account(account_id))
+        return HTMLResponse(ACCOUNT)
 
 
 def _or_422(work: Any) -> Account | None:

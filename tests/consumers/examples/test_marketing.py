@@ -87,3 +87,17 @@ def test_what_a_spreadsheet_would_run_becomes_text(cell: str) -> None:
 
 def test_a_segment_that_is_not_there(bench: Bench) -> None:
     assert bench.get("/segments/everybody.csv").status_code == 404
+
+
+def test_the_page_counts_the_segments_and_escapes_what_is_in_the_suppression_list(
+    bench: Bench, vouchpost_event: EventFactory
+) -> None:
+    assert "Nobody." in bench.get("/").content.decode()
+    bench.push(
+        vouchpost_event(status="invalid", subject_id="u", email="<b>@x.example", reason_code="mailbox_not_found")
+    )
+
+    page = bench.get("/").content.decode()
+
+    assert "&lt;b&gt;@x.example<td>mailbox not found" in page
+    assert '<span class="status suppressed">suppressed</span><p class="number">1</p>' in page

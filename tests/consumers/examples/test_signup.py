@@ -145,7 +145,8 @@ def test_a_forged_link_confirms_nothing(bench: Bench, token: str) -> None:
 def test_the_page_and_an_account_that_is_not_there(bench: Bench) -> None:
     account = bench.sign_up()
 
-    assert "Welcome" in bench.http.get(f"/accounts/{account}/page").text
+    assert "Your account" in bench.http.get(f"/accounts/{account}/page").text
+    assert "Sign up" in bench.http.get("/").text
     assert bench.http.get("/accounts/none").status_code == 404
     assert bench.http.put("/accounts/none/email", json={"email": "ann@example.com"}).status_code == 404
 
