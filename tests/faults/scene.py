@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import redis
 
@@ -22,6 +23,7 @@ from tests.rig.processes import Child, NotReadyError, answers
 from tests.rig.product import Product, Tenant
 from tests.rig.redis import connect, pings, port_of, redis_child
 from vouchpost_gateway.embedded.ports import free_port
+from vouchpost_gateway.ledger.bells import Queue
 
 # Shorter limits make shorter leases (7 s here), and those shorter runs; their order is that of the defaults.
 _SETTINGS = {
@@ -73,6 +75,18 @@ class Scene:
             child.wait_until(lambda: self.product.is_ready(int(child.env["VOUCHPOST_API_PORT"])))
         elif name == "subscriber":
             child.wait_until(lambda: answers(int(child.env["SUBSCRIBER_PORT"])))
+        else:
+            child.wait_until(lambda: self._all_listen(name.partition("-")[0]))
+
+    def _all_listen(self, role: str) -> bool:
+        """Whether every worker of this role that runs has begun to listen for its bells."""
+        running = sum(child.running for name, child in self.children.items() if name.startswith(role))
+        with self.redis() as client:
+            try:
+                [(_, listening)] = cast("list[tuple[bytes, int]]", client.pubsub_numsub(Queue[role.upper()].channel))
+            except (redis.RedisError, OSError):
+                return False
+        return listening >= running
 
     def sign_up(self, name: str) -> None:
         """From here on the scene is about a new tenant with one subscription, whose secret the subscriber knows."""
@@ -179,9 +193,7 @@ def _start(scene: Scene) -> None:
     scene.start("redis")
     scene.start("subscriber", "api-1", "api-2")
     scene.sign_up("acme")
-    for name, child in scene.children.items():
-        if name.startswith(("verify", "deliver")):
-            child.start()
+    scene.start(*(name for name in scene.children if name.startswith(("verify", "deliver"))))
     scene.keeper.start()
     _warm_up(scene)
 
