@@ -81,7 +81,7 @@ async def serve_worker(settings: Settings, role: str) -> None:
         drains = await _drains(stack, gateway, wakes, room, role)
         gateway.bells.answer_here = _AnswerHere(drains)
         pool = arq_pool(settings.ring_url.get_secret_value(), connections=_ARQ_CONNECTIONS)
-        stack.push_async_callback(pool.aclose)
+        stack.push_async_callback(pool.aclose, close_connection_pool=True)
         workers = _workers(pool, settings, drains)
         _calm_collector()
         await _run_workers(settings, workers, room)

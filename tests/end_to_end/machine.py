@@ -44,9 +44,17 @@ class Machine:
         return Account(self.product.url, asyncio.run(self._key(name)))
 
     def metrics(self) -> str:
-        """What Prometheus would read of every process."""
+        return "\n".join(self.metrics_by_process())
+
+    def metrics_by_process(self) -> list[str]:
+        """What Prometheus would read of each."""
         ports = [child.env["VOUCHPOST_METRICS_PORT"] for name, child in self.children.items() if name != "dns"]
-        return "\n".join(httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text for port in ports)
+        return [httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text for port in ports]
+
+    def log_lines(self) -> list[str]:
+        """What the gateway's own processes have written."""
+        logs = (child.log for name, child in self.children.items() if name != "dns")
+        return [line for log in logs for line in log.read_text(errors="replace").splitlines() if line.startswith("{")]
 
     def logs(self) -> str:
         return "\n".join(log.read_text(errors="replace") for log in sorted(self.home.rglob("*.log")))

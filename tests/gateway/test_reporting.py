@@ -78,3 +78,43 @@ def test_latency_is_that_of_all_deliveries_but_those_sent_again_by_hand(
     attempted(metrics, number=number, age_ms=age_ms)
 
     assert metrics.registry.get_sample_value("vouchpost_accepted_to_delivered_seconds_count") == counted
+
+
+def _verified(metrics: Metrics, status: Status, reason: ReasonCode) -> None:
+    asked = Verification(STEM, 1, "a@example.com", Depth.DOMAIN, Priority.NORMAL, None, {}, 0)
+    verdict = Verdict(status, reason, 0.0, Flags(), (), "a@example.com", "example.com", "1")
+    Reporter(metrics).verified(WORLD, asked, verdict, revision=1)
+
+
+def _value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(f"vouchpost_{name}", labels)
+
+
+def test_each_outcome_is_counted_where_it_is_told() -> None:
+    metrics = Metrics()
+    report = Reporter(metrics)
+
+    _verified(metrics, Status.VALID, ReasonCode.DOMAIN_ACCEPTS_MAIL)
+    _verified(metrics, Status.UNKNOWN, ReasonCode.DNS_TIMEOUT)
+    refused = Answer(0.2, status_code=500)
+    report.attempted(
+        WORLD, REF, SUBSCRIPTION, number=9, outcome=Outcome.RETRYABLE, dead=True, answer=refused, age_ms=None
+    )
+    report.expired(WORLD, REF)
+    report.rung(3, swept=False)
+    report.rung(2, swept=True)
+
+    assert _value(metrics, "verdicts_total", status="valid", reason="domain_accepts_mail") == 1
+    assert _value(metrics, "verdicts_total", status="unknown", reason="dns_timeout") == 1
+    assert _value(metrics, "attempts_total", outcome="retryable", status_class="5xx") == 1
+    assert _value(metrics, "dead_letters_total", of="verifications") == 1
+    assert _value(metrics, "dead_letters_total", of="deliveries") == 2, "given up, and expired"
+    assert (_value(metrics, "bells_total", by="work"), _value(metrics, "bells_total", by="sweep")) == (3, 2)
+
+
+def test_a_delivery_that_expired_has_a_line_with_its_ids() -> None:
+    with capture_logs() as lines:
+        Reporter(Metrics()).expired(WORLD, REF)
+
+    [line] = lines
+    assert (line["event"], line["id"], line["event_id"]) == ("delivery.expired", REF.id, REF.event.id)

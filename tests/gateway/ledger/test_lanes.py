@@ -316,6 +316,19 @@ def test_nothing_is_claimed_before_it_is_due(bench: Bench) -> None:
     assert bench.claim(lane).item == claim.item
 
 
+def test_new_work_does_not_wait_for_the_retry_of_old_work(bench: Bench) -> None:
+    """Nor does it when its bell is lost: the index of due lanes is what the sweeper goes by."""
+    subscription, lane = _filled(bench, 1)
+    bench.turn(lane, _later(bench.claim(lane), delay_ms=3_600_000), step=NextStep.END)
+    assert bench.sweep() == []
+
+    bench.announce(subscription)
+    bench.lose_bell(lane)
+
+    assert [ring.lane_id for ring in bench.sweep()] == [lane.id]
+    assert len(bench.turn(lane, want=2).claims) == 1
+
+
 def test_a_throttled_lane_rests_and_its_items_use_up_no_attempt(bench: Bench) -> None:
     _, lane = _filled(bench, 2)
     turn = bench.turn(lane, want=2, news=LaneNews(failed=1, throttle_ms=600, slowdowns=1))

@@ -208,3 +208,17 @@ def test_enabling_forgets_the_failures_and_rings_for_what_waited(bench: Bench) -
 
     assert [ring.lane_id for ring in rings] == [lane.id]
     assert bench.turn(lane).failures == 0
+
+
+def test_there_are_only_so_many_subscriptions_and_a_removal_makes_room(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vouchpost_gateway.ledger.subscriptions.MAX_PER_WORLD", 2)
+    first, second = bench.subscribe(), bench.subscribe()
+
+    with pytest.raises(Conflict, match="2 subscriptions already"):
+        bench.subscribe()
+
+    bench.change(second, description="a change needs no room")
+    bench.run(bench.subscriptions.remove(bench.world, first))
+    assert bench.subscribe()

@@ -11,6 +11,7 @@ import standardwebhooks
 from tests.gateway.ledger.bench import START_MS, Bench
 from tests.gateway.pipeline.told import Told
 from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState, Outcome
+from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.event import Event
 from vouchpost_gateway.domain.lane import BellState, Claim, SettlementKind, Turn
 from vouchpost_gateway.domain.outcome import Answer, Failure
@@ -353,3 +354,25 @@ def test_a_subscription_may_lower_what_is_in_flight_to_it(bench: Bench) -> None:
     limits = bench.run(_deliver(bench, Receiver(Answer(0.1))).limits(bench.lane_of(subscription)))
 
     assert (limits.lane_cap, limits.world_fast_cap) == (2, 1000)
+
+
+async def _away(*_: object, **__: object) -> None:
+    raise LedgerUnavailable("away")
+
+
+def test_a_ledger_that_cannot_disable_now_costs_no_outcome(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The attempt was made and is settled; the next one disables."""
+    subscription = bench.subscribe()
+    bench.delivered_to(subscription)
+
+    told = Told()
+    deliver = replace(_deliver(bench, Receiver(Answer(0.1, status_code=410))), report=told)
+    lane = bench.lane_of(subscription)
+    turn = bench.turn(lane, want=1)
+    monkeypatch.setattr(Subscribe, "disable", _away)
+
+    done = bench.run(deliver(lane, turn.claims[0], turn))
+
+    assert done.settlement is not None
+    assert done.settlement.kind is SettlementKind.DEAD
+    assert [args[0] for name, args, _ in told.calls if name == "failed"] == ["disable"]

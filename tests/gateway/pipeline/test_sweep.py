@@ -17,12 +17,13 @@ def test_every_partition_is_looked_at_and_what_is_due_and_silent_is_rung(bench: 
         bench.accept()
         bench.lose_bell(bench.lane())
         lanes.append(bench.lane().id)
-    rung: list[Ring] = []
-    sweep = Sweep(bench.lanes, rung.extend, Told(), PARTITIONS, 0.5)
+    rung, told = list[Ring](), Told()
+    sweep = Sweep(bench.lanes, rung.extend, told, PARTITIONS, 0.5)
 
     assert bench.run(sweep.once()) == 2
 
     assert sorted(ring.lane_id for ring in rung) == sorted(lanes)
+    assert told.calls == [("rung", (2,), {"swept": True})]
     assert bench.run(sweep.once()) == 0
 
 

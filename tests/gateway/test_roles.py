@@ -1,0 +1,51 @@
+"""A worker as a process runs it, here within the test's own: what it does beside answering bells."""
+
+import asyncio
+import base64
+import time
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.roles import serve_worker
+from vouchpost_gateway.settings import Settings, load_settings
+
+
+@pytest.fixture
+def settings(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+    monkeypatch.setattr("vouchpost_gateway.wiring._JANITOR_INTERVAL_S", 0.05)
+    key = base64.b64encode(bytes(32)).decode()
+    return load_settings(ledger_url=redis_url, master_keys=key, metrics_port=0, dns_servers="127.0.0.1:1")
+
+
+def _served_until(settings: Settings, role: str, holds: Callable[[], bool]) -> bool:
+    async def main() -> bool:
+        serving = asyncio.create_task(serve_worker(settings, role))
+        gives_up = time.monotonic() + 10
+        while not holds() and not serving.done() and time.monotonic() < gives_up:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+        held = holds()
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
+        return held
+
+    return asyncio.run(main())
+
+
+def test_a_verify_worker_cleans_up(settings: Settings, redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        assert _served_until(settings, "verify", lambda: bool(client.exists(keys.JANITOR)))
+
+
+@pytest.mark.parametrize("role", ["verify", "deliver"])
+def test_every_worker_sweeps(settings: Settings, redis_url: str, role: str) -> None:
+    """One of either role alone is enough for a lane whose bell was lost to be rung for again."""
+    lane_id = "03.0001l.d.0001"
+    with redis.Redis.from_url(redis_url) as client:
+        client.zadd(keys.due_lanes(3), {lane_id: 1})
+
+        assert _served_until(settings, role, lambda: bool(client.hexists(keys.bells(3), lane_id)))
