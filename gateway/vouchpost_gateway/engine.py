@@ -14,6 +14,7 @@ from vouchpost_gateway.checks.traffic import Shared, Traffic
 from vouchpost_gateway.checks.verifier import Verifier
 from vouchpost_gateway.domain.address import is_public
 from vouchpost_gateway.domain.traffic import Limits
+from vouchpost_gateway.domain.verification import Depth
 from vouchpost_gateway.settings import TURN_S, Settings
 
 _LEASE_SLACK_S = 5.0
@@ -31,7 +32,7 @@ async def opened_verifier(
         sandbox_dns=str(settings.sandbox_dns) if settings.sandbox_dns else None,
         is_public=is_public,
         mailbox=mailbox,
-        health=settings.domain_health,
+        health_from=Depth(settings.domain_health_from),
         lists=DomainLists.at(settings.lists_dir),
     )
     watching = asyncio.create_task(_watched(settings, mailbox, told)) if mailbox else None

@@ -25,6 +25,13 @@ class Durability(StrEnum):
     REPLICA = "replica"
 
 
+class HealthDepth(StrEnum):
+    """From which depth on the health of domains is looked at."""
+
+    DOMAIN = "domain"
+    MAILBOX = "mailbox"
+
+
 class LogLevel(StrEnum):
     DEBUG = "debug"
     INFO = "info"

@@ -21,6 +21,7 @@ from vouchpost_gateway.setting_types import (
     Count,
     Delays,
     Durability,
+    HealthDepth,
     LogFormat,
     LogLevel,
     MasterKeys,
@@ -132,7 +133,10 @@ class Settings(BaseSettings):
         ("gmail.com", "outlook.com", "yahoo.com"),
         description="comma-separated domains whose mail hosts tell, beside our own, whether port 25 is open from here",
     )
-    domain_health: bool = Field(True, description="whether SPF, DMARC, DKIM and MTA-STS are looked at, as signals")
+    domain_health_from: HealthDepth = Field(
+        HealthDepth.MAILBOX,
+        description="domain or mailbox: the depth from which SPF, DMARC, DKIM and MTA-STS are looked at, as signals",
+    )
     lists_dir: Path | None = Field(
         None, description="where `vouchpost lists` keeps what it was given; the packaged lists alone when not set"
     )

@@ -4,7 +4,7 @@ Every name knows where it comes from. How sure it is that a domain is disposable
 of the sources that say so; what only a poor one says is a suspicion, which lowers the score and flags nothing.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -60,7 +60,7 @@ class DomainLists:
             alias_relays=relays,
             free_providers=free,
             sources=tuple(sources.values()),
-            version=_version(*(source.names for source in sources.values()), relays, free, removed),
+            version=_version(sources.values(), relays, free, removed),
         )
 
     def look_up(self, domain: str) -> tuple[Finding, ...]:
@@ -125,9 +125,11 @@ def _name_and_parents(domain: str) -> Iterator[str]:
         domain = domain.partition(".")[2]
 
 
-def _version(*sets: frozenset[str]) -> str:
+def _version(sources: Collection[SourceList], *sets: frozenset[str]) -> str:
     digest = sha256()
-    for names in sets:
+    for source in sources:
+        digest.update(f"{source.name} {source.quality}\n".encode())
+    for names in (*(source.names for source in sources), *sets):
         digest.update("\n".join(sorted(names)).encode())
         digest.update(b"\0")
     return digest.hexdigest()[:12]

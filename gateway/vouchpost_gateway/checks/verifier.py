@@ -61,25 +61,22 @@ class Verifier:
         is_public: Callable[[str], bool] = is_public,
         mailbox: MailboxCheck | None = None,
         sandbox_mail: SandboxMail | None = None,
-        health: bool = True,
+        health_from: Depth = Depth.MAILBOX,
         policy: Policy | None = None,
         lists: DomainLists | None = None,
         roles: RoleNames | None = None,
     ) -> None:
         self._resolvers = [live, sandbox] if sandbox else [live]
         self._worlds = {
-            Mode.LIVE: _World(
-                live, lru_cache(_ADDRESSES_KEPT)(is_public), sandbox=False, health=HealthCheck(live) if health else None
-            ),
-            Mode.TEST: _World(
-                sandbox, is_sandbox_host, sandbox=True, health=HealthCheck(sandbox) if sandbox and health else None
-            ),
+            Mode.LIVE: _World(live, lru_cache(_ADDRESSES_KEPT)(is_public), sandbox=False, health=HealthCheck(live)),
+            Mode.TEST: _World(sandbox, is_sandbox_host, sandbox=True, health=HealthCheck(sandbox) if sandbox else None),
         }
         self._mailbox = mailbox
         self._sandbox_mail = sandbox_mail
         self._policy = policy or default_policy()
         self._lists = lists or packaged_lists()
         self._roles = roles or packaged_roles()
+        self._health_from = health_from
         self._policy_of = lru_cache(_POLICIES_KEPT)(self._policy.amended)
 
     @classmethod
@@ -91,18 +88,21 @@ class Verifier:
         sandbox_dns: str | None = None,
         is_public: Callable[[str], bool] = is_public,
         mailbox: MailboxCheck | None = None,
-        health: bool = True,
+        health_from: Depth = Depth.MAILBOX,
         lists: DomainLists | None = None,
     ) -> Self:
         """From plain settings. No servers named means the system's; without a sandbox, test questions stay unknown.
 
-        `mailbox` enables the mailbox check for live questions. Test questions have the sandbox's own mail host.
+        `mailbox` enables the mailbox check for live questions. Test questions have the sandbox's own mail host. The
+        health of domains costs some ten questions to name servers for each, so it is looked at from a depth on.
 
         Raises Misconfigured for a server that is none.
         """
         live = Resolver(servers_of(dns_servers), timeout_s=dns_timeout_s)
         if sandbox_dns is None:
-            return cls(live=live, sandbox=None, is_public=is_public, mailbox=mailbox, health=health, lists=lists)
+            return cls(
+                live=live, sandbox=None, is_public=is_public, mailbox=mailbox, health_from=health_from, lists=lists
+            )
         server = parse_server(sandbox_dns)
         # Failures of the sandbox are played on purpose and counted, so none is kept.
         sandbox = Resolver([server], timeout_s=dns_timeout_s, failure_ttl_s=0, silence_ttl_s=0)
@@ -113,7 +113,7 @@ class Verifier:
             is_public=is_public,
             mailbox=mailbox,
             sandbox_mail=mail,
-            health=health,
+            health_from=health_from,
             lists=lists,
         )
 
@@ -170,7 +170,7 @@ class Verifier:
         check = await self._mailbox_check(world) if depth is Depth.MAILBOX else None
         wanted = _HOSTS_TO_TRY if check else 1
         route, health = await asyncio.gather(
-            self._mail_route(mailbox.domain, world, wanted=wanted), self._health(mailbox.domain, world)
+            self._mail_route(mailbox.domain, world, wanted=wanted), self._health(mailbox.domain, depth, world)
         )
         findings = [route.finding, *self._lists.look_up_hosts(host.name for host in route.hosts)]
         if route.hosts:  # of a domain that takes no mail, nobody wants to know how it looks after it
@@ -192,8 +192,9 @@ class Verifier:
             return self._mailbox
         return await self._sandbox_mail.check() if self._sandbox_mail else None
 
-    async def _health(self, domain: str, world: _World) -> Sequence[Finding]:
-        if world.health is None or (world.sandbox and not is_sandbox(domain)):
+    async def _health(self, domain: str, depth: Depth, world: _World) -> Sequence[Finding]:
+        too_shallow = depth is Depth.DOMAIN and self._health_from is Depth.MAILBOX
+        if too_shallow or world.health is None or (world.sandbox and not is_sandbox(domain)):
             return ()
         return await world.health.findings(domain)
 

@@ -148,7 +148,9 @@ def verify(
 
 async def _sandboxed(address: str, depth: Depth, settings: Settings) -> Verdict:
     async with dns.serve() as port:
-        verifier = Verifier.open(dns_timeout_s=settings.dns_timeout_s, sandbox_dns=f"127.0.0.1:{port}")
+        verifier = Verifier.open(
+            dns_timeout_s=settings.dns_timeout_s, sandbox_dns=f"127.0.0.1:{port}", health_from=Depth.DOMAIN
+        )
         return await _asked(verifier, Question(address, depth, Mode.TEST))
 
 
@@ -157,7 +159,7 @@ async def _live(address: str, depth: Depth, settings: Settings) -> Verdict:
         dns_servers=[str(server) for server in settings.dns_servers],
         dns_timeout_s=settings.dns_timeout_s,
         mailbox=mailbox_check(settings, OneProcess(), now=time.monotonic),
-        health=settings.domain_health,
+        health_from=Depth.DOMAIN,
         lists=DomainLists.at(settings.lists_dir),
     )
     return await _asked(verifier, Question(address, depth, Mode.LIVE))

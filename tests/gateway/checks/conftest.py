@@ -21,10 +21,21 @@ Ask = Callable[..., list[Verdict]]
 def ask() -> Ask:
     """Asks the addresses one after the other, in one process with one sandbox."""
 
-    def run(addresses: Sequence[str], *, depth: Depth = Depth.DOMAIN, mode: Mode = Mode.TEST) -> list[Verdict]:
+    def run(
+        addresses: Sequence[str],
+        *,
+        depth: Depth = Depth.DOMAIN,
+        mode: Mode = Mode.TEST,
+        health_from: Depth = Depth.MAILBOX,
+    ) -> list[Verdict]:
         async def main() -> list[Verdict]:
             async with serve() as port:
-                verifier = Verifier.open(dns_servers=[NOWHERE], dns_timeout_s=2.5, sandbox_dns=f"127.0.0.1:{port}")
+                verifier = Verifier.open(
+                    dns_servers=[NOWHERE],
+                    dns_timeout_s=2.5,
+                    sandbox_dns=f"127.0.0.1:{port}",
+                    health_from=health_from,
+                )
                 verdicts = [await verifier.verify(Question(address, depth, mode)) for address in addresses]
                 await verifier.aclose()
                 return verdicts

@@ -120,12 +120,21 @@ def test_a_played_reason_carries_its_flag_and_is_played_for_test_questions_alone
 
 
 def test_the_sandbox_has_a_domain_that_looks_after_its_mail_and_one_that_does_not(ask: Ask) -> None:
-    healthy, careless, valid = ask(["jane@healthy.example", "jane@careless.example", "jane@valid.example"])
+    addresses = ["jane@healthy.example", "jane@careless.example", "jane@valid.example"]
+    healthy, careless, valid = ask(addresses, health_from=Depth.DOMAIN)
 
     assert _codes_of(healthy) >= {"spf_sound", "dmarc_found", "dkim_found", "mta_sts_announced"}
     assert _codes_of(careless) >= {"spf_broken", "dmarc_missing", "dkim_not_provable", "mta_sts_missing"}
     assert {verdict.status for verdict in (healthy, careless, valid)} == {Status.VALID}
     assert healthy.score == careless.score == valid.score
+
+
+def test_the_health_of_a_domain_is_looked_at_from_the_depth_that_was_set(ask: Ask) -> None:
+    (domain,) = ask(["jane@healthy.example"])
+    (mailbox,) = ask(["jane@healthy.example"], depth=Depth.MAILBOX)
+
+    assert "spf_sound" not in _codes_of(domain)
+    assert "spf_sound" in _codes_of(mailbox)
 
 
 def _codes_of(verdict: Verdict) -> set[str]:

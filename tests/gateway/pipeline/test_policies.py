@@ -1,0 +1,144 @@
+"""A tenant's policy on the whole way: from the ledger to the question, to the verdict, and again without a check."""
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from tests.gateway.ledger.bench import Bench
+from vouchpost_gateway.domain.ids import new_stem
+from vouchpost_gateway.domain.lane import SettlementKind
+from vouchpost_gateway.domain.tenant_policy import NO_POLICY, TenantPolicy
+from vouchpost_gateway.domain.verification import ReasonCode, Status
+from vouchpost_gateway.ledger.policies import PolicyRecords
+from vouchpost_gateway.pipeline.verify import CHECK, JUDGE_AGAIN
+
+from .test_verify import TEMPORARY, Scripted, _verify, _view, _worked
+
+VALID = replace(TEMPORARY, status=Status.VALID, reason_code=ReasonCode.DOMAIN_ACCEPTS_MAIL, temporary=False)
+
+RISKY_ROLES = TenantPolicy({"role_account": Status.RISKY}, allow=frozenset({"jane@b.test"}), deny=frozenset({"c.test"}))
+PUT_OFF = replace(TEMPORARY, reason_code=ReasonCode.MX_UNREACHABLE, put_off=True, retry_after_s=7.0)
+
+
+def _policies(bench: Bench) -> PolicyRecords:
+    return PolicyRecords(bench.store, bench.tenants)
+
+
+def _enlist(bench: Bench, stem: str, state: bytes) -> None:
+    bench.run(bench.lanes.enlist(bench.lane(), stem, queue=1, state=state))
+
+
+def test_a_policy_is_kept_as_it_was_written_and_holds_no_address_in_the_clear(bench: Bench) -> None:
+    policies = _policies(bench)
+
+    bench.run(policies.write(bench.world, RISKY_ROLES))
+
+    assert bench.run(_policies(bench).read(bench.world)) == RISKY_ROLES
+    stored = [bench.raw.get(key) for key in bench.raw.keys("*:q")]
+    assert len(stored) == 1
+    assert b"jane" not in (stored[0] or b"")
+
+
+def test_a_policy_that_amends_nothing_leaves_nothing_behind(bench: Bench) -> None:
+    policies = _policies(bench)
+    bench.run(policies.write(bench.world, RISKY_ROLES))
+
+    bench.run(policies.write(bench.world, NO_POLICY))
+
+    assert bench.run(policies.read(bench.world)) == NO_POLICY
+    assert bench.raw.keys("*:q") == []
+
+
+def test_questions_carry_the_policy_of_their_world(bench: Bench) -> None:
+    bench.run(_policies(bench).write(bench.world, RISKY_ROLES))
+    verifier = Scripted(VALID)
+    bench.accept()
+
+    _worked(bench, _verify(bench, verifier))
+
+    assert verifier.policies == [RISKY_ROLES.version]
+
+
+def test_a_verdict_is_judged_again_without_a_check_and_told_as_the_next_revision(bench: Bench) -> None:
+    verifier = Scripted(VALID)
+    stem = bench.accept().stem
+    _worked(bench, _verify(bench, verifier))
+    checked_ms = _view(bench, stem).checked_ms
+    bench.run(_policies(bench).write(bench.world, RISKY_ROLES))
+
+    _enlist(bench, stem, JUDGE_AGAIN)
+    _worked(bench, _verify(bench, verifier))
+
+    view = _view(bench, stem)
+    assert (view.status, view.revision, view.checked_ms) == (Status.RISKY, 2, checked_ms)
+    assert len(verifier.asked) == 1
+
+
+def test_a_verdict_that_stays_the_same_is_told_nobody_again(bench: Bench) -> None:
+    verifier = Scripted(VALID)
+    stem = bench.accept().stem
+    _worked(bench, _verify(bench, verifier))
+
+    _enlist(bench, stem, JUDGE_AGAIN)
+    _worked(bench, _verify(bench, verifier))
+
+    assert _view(bench, stem).revision == 1
+    assert len(verifier.judged) == 1
+
+
+def test_who_asks_for_a_check_after_asking_for_a_judgement_gets_the_check(bench: Bench) -> None:
+    verifier = Scripted(VALID)
+    stem = bench.accept().stem
+    _worked(bench, _verify(bench, verifier))
+
+    _enlist(bench, stem, JUDGE_AGAIN)
+    _enlist(bench, stem, CHECK)
+    _worked(bench, _verify(bench, verifier))
+
+    assert len(verifier.asked) == 2
+    assert verifier.judged == []
+
+
+def test_a_verification_whose_turn_has_not_come_is_put_off_at_no_checks_cost(bench: Bench) -> None:
+    verifier = Scripted(*[PUT_OFF] * 9, VALID)
+    stem = bench.accept(stem=new_stem(now_ms=time.time_ns() // 1_000_000, random_bits=7)).stem
+    verify = _verify(bench, verifier)
+
+    for _ in range(9):
+        done = _worked(bench, verify)
+        assert done.settlement is not None
+        assert done.settlement.kind is SettlementKind.LATER
+        assert done.settlement.delay_ms >= 7000
+    _worked(bench, verify)
+
+    assert _view(bench, stem).status is Status.VALID
+    assert len(_view(bench, stem).runs) == 1
+
+
+def test_being_put_off_ends_and_then_it_counts_as_a_check(bench: Bench) -> None:
+    verifier = Scripted(PUT_OFF)
+    stem = bench.accept().stem
+
+    _worked(bench, _verify(bench, verifier, window_s=0.0))
+
+    view = _view(bench, stem)
+    assert len(view.runs) == 1
+    assert view.status in {Status.PENDING, Status.UNKNOWN}
+
+
+@pytest.mark.parametrize(("status", "expected"), [(None, Status.UNKNOWN), (Status.RISKY, Status.RISKY)])
+def test_checks_that_could_not_tell_end_as_the_tenant_calls_degraded(
+    bench: Bench, status: Status | None, expected: Status
+) -> None:
+    if status is not None:
+        bench.run(_policies(bench).write(bench.world, TenantPolicy({"degraded": status})))
+    stem = bench.accept().stem
+    verify = _verify(bench, Scripted(TEMPORARY))
+
+    for _ in range(4):
+        _worked(bench, verify)
+
+    verdict = _view(bench, stem).verdict
+    assert verdict is not None
+    assert (verdict.status, verdict.degraded) == (expected, True)
