@@ -9,7 +9,7 @@ from vouchpost_gateway.domain.verification import Depth, Finding, Flags
 _DID_NOT_ASK: Final = frozenset(
     {
         "egress_closed", "mx_resting", "mx_crowded", "daily_cap_reached", "proxy_failed", "mailbox_not_enabled",
-        "mailbox_without_route",
+        "mailbox_without_route", "not_asked",
     }
 )  # fmt: skip
 _MX_NOT_ASKED: Final = frozenset({"outside_sandbox", "not_asked"})

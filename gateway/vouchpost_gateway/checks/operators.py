@@ -37,7 +37,7 @@ def operator_of(host: str) -> Operator:
 @lru_cache(16_384)
 def _registrable(host: str) -> str:
     """Hosts under one public suffix are not one operator: `mx.a.co.uk` and `mx.b.co.uk` are two."""
-    return suffixes().privatesuffix(host) or host
+    return suffixes().privatesuffix(host) or ".".join(host.split(".")[-2:])
 
 
 @cache

@@ -160,7 +160,9 @@ class Verifier:
         findings += self._local_findings(mailbox)
         if question.depth is not Depth.SYNTAX:
             denied = any(finding.code == "denied" for finding in findings)
-            findings += _DENIED if denied else await self._remote_findings(mailbox, question.depth, world)
+            findings += (
+                _not_asked(question.depth) if denied else await self._remote_findings(mailbox, question.depth, world)
+            )
         if not world.sandbox:
             findings += _typo_findings(mailbox, findings)
         return self._verdict(question, findings, mailbox)
@@ -244,8 +246,10 @@ class Verifier:
         return self._policy_of(tenant) if tenant.version else self._policy
 
 
-# Nobody is asked about an address that the tenant does not want.
-_DENIED = (Finding("mx", "not_asked", {"why": "denied"}),)
+def _not_asked(depth: Depth) -> list[Finding]:
+    """Nobody is asked about an address that the tenant does not want."""
+    checks = ("mx", "mailbox") if depth is Depth.MAILBOX else ("mx",)
+    return [Finding(check, "not_asked", {"why": "denied"}) for check in checks]
 
 
 def _tenant_findings(tenant: TenantPolicy, address: str, domain: str) -> list[Finding]:

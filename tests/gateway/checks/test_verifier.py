@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from vouchpost_gateway.checks.mailbox import MailboxCheck
 from vouchpost_gateway.checks.smtp import Manners
 from vouchpost_gateway.checks.verifier import Verifier
 from vouchpost_gateway.domain.question import Question
+from vouchpost_gateway.domain.tenant_policy import TenantPolicy
 from vouchpost_gateway.domain.verification import Depth, Flags, ReasonCode, Status, Verdict
 from vouchpost_gateway.domain.world import Mode
 from vouchpost_gateway.embedded.dns import SANDBOX_DOMAINS
@@ -127,6 +129,71 @@ def test_the_sandbox_has_a_domain_that_looks_after_its_mail_and_one_that_does_no
     assert _codes_of(careless) >= {"spf_broken", "dmarc_missing", "dkim_not_provable", "mta_sts_missing"}
     assert {verdict.status for verdict in (healthy, careless, valid)} == {Status.VALID}
     assert healthy.score == careless.score == valid.score
+
+
+def _live(question: Question) -> tuple[Verdict, int]:
+    """The verdict, and how many questions a name server was asked for it."""
+
+    async def main() -> tuple[Verdict, int]:
+        zone_text = "b.net. 60 IN MX 10 mx.b.net.\nmx.b.net. 60 IN A 192.0.2.1"
+        async with name_server(zone(zone_text)) as dns:
+            verifier = Verifier.open(dns_servers=[dns.server], is_public=lambda _: True)
+            verdict = await verifier.verify(question)
+            await verifier.aclose()
+            return verdict, dns.total
+
+    return asyncio.run(main())
+
+
+def test_nobody_is_asked_about_an_address_that_the_tenant_denies() -> None:
+    policy = TenantPolicy(deny=frozenset({"b.net"}))
+
+    verdict, asked = _live(Question("jane@b.net", Depth.MAILBOX, Mode.LIVE, policy))
+
+    assert (verdict.status, verdict.reason_code) == (Status.INVALID, ReasonCode.DENIED_BY_POLICY)
+    assert verdict.checks_skipped == ("mx", "mailbox")
+    assert policy.version in verdict.policy_version
+    assert asked == 0
+
+
+def test_an_address_that_the_tenant_allows_is_not_risky_for_what_its_domain_is() -> None:
+    allowed = TenantPolicy(allow=frozenset({"sales@b.net"}))
+
+    risky, _ = _live(Question("sales@b.net", Depth.DOMAIN, Mode.LIVE))
+    valid, _ = _live(Question("sales@b.net", Depth.DOMAIN, Mode.LIVE, allowed))
+
+    assert (risky.status, valid.status) == (Status.RISKY, Status.VALID)
+    assert risky.policy_version != valid.policy_version
+
+
+def test_a_stored_verdict_is_judged_by_the_policies_of_now_on_what_was_found_then() -> None:
+    verifier = Verifier.open(dns_servers=["127.0.0.1:9"])
+    then, _ = _live(Question("sales@b.net", Depth.DOMAIN, Mode.LIVE))
+    denied, _ = _live(Question("sales@b.net", Depth.DOMAIN, Mode.LIVE, TenantPolicy(deny=frozenset({"b.net"}))))
+
+    lenient = verifier.judge_again(then, TenantPolicy({"role_account": Status.VALID}))
+    strict = verifier.judge_again(lenient, TenantPolicy(deny=frozenset({"b.net"})))
+    undone = verifier.judge_again(strict)
+    never_asked = verifier.judge_again(denied)
+
+    assert [verdict.status for verdict in (then, lenient, strict, undone)] == ["risky", "valid", "invalid", "risky"]
+    assert replace(undone, policy_version="") == replace(then, policy_version="")
+    # Who was never asked about is not vouched for because the tenant has changed its mind.
+    assert (never_asked.status, never_asked.reason_code) == (Status.UNKNOWN, ReasonCode.CHECK_SKIPPED)
+
+
+@pytest.mark.parametrize(
+    ("depth", "address", "code"),
+    [
+        (Depth.MAILBOX, "jane@b.net", "mailbox_not_enabled"),
+        (Depth.MAILBOX, "jane@nowhere.net", "mailbox_not_enabled"),
+    ],
+)
+def test_a_check_that_did_not_run_says_why(depth: Depth, address: str, code: str) -> None:
+    verdict, _ = _live(Question(address, depth, Mode.LIVE))
+
+    assert verdict.checks_skipped == ("mailbox",)
+    assert code in _codes_of(verdict)
 
 
 def test_the_health_of_a_domain_is_looked_at_from_the_depth_that_was_set(ask: Ask) -> None:
