@@ -1,5 +1,6 @@
 """The few request headers that this API reads, picked out in one pass."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from vouchpost_gateway.api.refusals import MalformedRequest
 from vouchpost_gateway.domain.errors import NotAuthenticated
 
 _MAX_IDEMPOTENCY_KEY = 255
+_IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,%d}" % _MAX_IDEMPOTENCY_KEY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class RequestHeaders:
         if self.idempotency is None:
             return None
         text = self.idempotency
-        if not 1 <= len(text) <= _MAX_IDEMPOTENCY_KEY or not all(0x21 <= byte <= 0x7E for byte in text):
+        if not _IDEMPOTENCY_KEY.fullmatch(text):
             raise MalformedRequest(f"Idempotency-Key must be 1 to {_MAX_IDEMPOTENCY_KEY} visible ASCII characters")
         return text.decode("ascii")
 

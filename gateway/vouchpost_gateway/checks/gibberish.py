@@ -9,10 +9,14 @@ from typing import Final
 
 _ROWS: Final = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertz", "azerty")
 _WALKS: Final = frozenset(row[at : at + 4] for row in _ROWS for at in range(len(row) - 3)) - {"uiop", "erty", "rtyu"}
+_BOTH_WAYS: Final = _WALKS | {walk[::-1] for walk in _WALKS}
 # Without l and r, which are the vowels of many a Slavic syllable.
 _CONSONANTS = re.compile(r"[bcdfghjkmnpqstvwxz]+")
 _REPEATED = re.compile(r"([a-z0-9])\1{3,}")
 _CHUNK = re.compile(r"[a-z]+|\d+")
+_SEPARATOR = re.compile(r"[._-]")
+_LETTER = re.compile(r"[a-z]")
+_VOWEL = re.compile(r"[aeiouyw]")
 _LONG: Final = 7
 
 
@@ -33,21 +37,23 @@ def _run(name: str) -> float:
 
 def _vowels(name: str) -> float:
     """Hardly a vowel in a long run of letters; `y` and `w` are vowels where they have to be."""
-    letters = re.sub(r"[^a-z]", "", name)
-    if len(letters) < _LONG:
+    letters = len(_LETTER.findall(name))
+    if letters < _LONG:
         return 0.0
-    share = sum(letter in "aeiouyw" for letter in letters) / len(letters)
+    share = len(_VOWEL.findall(name)) / letters
     return 0.45 if share < 0.1 else 0.25 if share < 0.18 else 0.0
 
 
 def _switches(name: str) -> float:
     """Letters and digits in turn: a name with a year switches once or twice."""
-    chunks = [chunk[0].isdigit() for part in re.split(r"[._-]", name) for chunk in _CHUNK.findall(part)]
+    if name.isalpha():
+        return 0.0
+    chunks = [chunk[0].isdigit() for part in _SEPARATOR.split(name) for chunk in _CHUNK.findall(part)]
     switches = sum(one != other for one, other in pairwise(chunks))
     return {3: 0.35, 4: 0.5, 5: 0.65}.get(switches, 0.0 if switches < 3 else 0.85 if len(name) > 9 else 0.7)
 
 
 def _walk(name: str) -> float:
     """Fingers along a row of keys, at least twice or for a good part of the name."""
-    steps = sum(name[at : at + 4] in _WALKS or name[at : at + 4][::-1] in _WALKS for at in range(len(name) - 3))
+    steps = sum(name[at : at + 4] in _BOTH_WAYS for at in range(len(name) - 3))
     return min(0.8, 0.3 * steps) if steps * 3 >= len(name) // 2 else 0.15 * min(steps, 2)

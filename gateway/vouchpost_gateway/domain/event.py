@@ -12,6 +12,7 @@ from vouchpost_gateway.domain.ids import event_id, verification_id
 from vouchpost_gateway.domain.verification import Verdict, Verification
 
 SCHEMA = 1
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 class EventType(StrEnum):
@@ -62,10 +63,10 @@ def verdict_event(
         "subject_id": verification.subject_id,
         "sequence": verification.sequence,
         "revision": revision,
-        "status": verdict.status.value,
-        "reason_code": verdict.reason_code.value,
+        "status": verdict.status,
+        "reason_code": verdict.reason_code,
         "score": round(verdict.score, 4),
-        "depth": verification.depth.value,
+        "depth": verification.depth,
         "degraded": verdict.degraded,
         "checks_skipped": list(verdict.checks_skipped),
         "flags": {
@@ -87,12 +88,12 @@ def build(stem: str, revision: int, kind: EventType, *, at_ms: int, data: Mappin
     """The envelope around `data`, as compact UTF-8 JSON."""
     envelope = {
         "id": event_id(stem, revision),
-        "type": kind.value,
+        "type": kind,
         "timestamp": timestamp_text(at_ms),
         "schema": SCHEMA,
         "data": data,
     }
-    body = json.dumps(envelope, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    body = _ENCODER.encode(envelope).encode()
     return Event(stem, revision, kind.value, body)
 
 

@@ -87,19 +87,19 @@ class Record:
 
 def pack_request(request: RequestSection) -> bytes:
     metadata = dict(request.metadata) or None
-    return _pack("q", request.sealed_address, request.depth.value, request.priority.value, request.subject_id, metadata)
+    return _pack("q", request.sealed_address, request.depth, request.priority, request.subject_id, metadata)
 
 
 def pack_run(run: CheckRun) -> bytes:
     findings = [[finding.check, finding.code, dict(finding.facts)] for finding in run.findings]
-    return _pack("c", run.number, run.at_ms, run.duration_ms, run.reason_code.value, findings, run.error)
+    return _pack("c", run.number, run.at_ms, run.duration_ms, run.reason_code, findings, run.error)
 
 
 def pack_verdict(section: VerdictSection) -> bytes:
     """The findings are those of the last run, so they are not written again."""
     v = section.verdict
     flags = [v.flags.disposable, v.flags.role, v.flags.free, v.flags.catch_all, v.flags.alias_relay]
-    body = [v.status.value, v.reason_code.value, v.score, flags, v.domain, v.policy_version, v.degraded]
+    body = [v.status, v.reason_code, v.score, flags, v.domain, v.policy_version, v.degraded]
     rest = [list(v.checks_skipped), v.provider, section.sealed_normalised, bytes.fromhex(section.email_hash)]
     return _pack("r", section.revision, section.checked_ms, *body, *rest, section.dead)
 
@@ -171,6 +171,7 @@ _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackEx
 
 
 def _pack(*fields: Any) -> bytes:
+    """A section; a word of a closed list goes as the text that it is."""
     packed = msgpack.packb(fields)
     assert isinstance(packed, bytes)
     return packed
@@ -178,11 +179,11 @@ def _pack(*fields: Any) -> bytes:
 
 def _delivery_fields(section: DeliveryProgress) -> list[Any]:
     attempts = [
-        [a.number, a.at_ms, a.duration_ms, a.outcome.value, a.status_code, a.error, a.excerpt]
+        [a.number, a.at_ms, a.duration_ms, a.outcome, a.status_code, a.error, a.excerpt]
         for a in section.attempts[-KEPT_ATTEMPTS:]
     ]
     return [
-        section.state.value,
+        section.state,
         section.attempt_count,
         attempts,
         section.ended_ms,

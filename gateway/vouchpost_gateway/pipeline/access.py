@@ -56,9 +56,20 @@ class SignIn:
     now_ms: Callable[[], int]
     partitions: int
     _known: dict[str, tuple[int, ApiKey]] = field(default_factory=dict)
+    _good: dict[str, tuple[str, ApiKey, Principal]] = field(default_factory=dict)
 
     async def sign_in(self, key_text: str) -> Principal:
         """The principal of a good key; NotAuthenticated for any other text, whatever is wrong with it."""
+        return self._again(key_text) or await self._first_time(key_text)
+
+    def _again(self, key_text: str) -> Principal | None:
+        """The principal of a key that was good before, while what was read of it then is still remembered."""
+        name, key, principal = self._good.get(key_text, ("", None, None))
+        if key is None or self._remembered(name) is not key or self._expired(key):
+            return None
+        return principal
+
+    async def _first_time(self, key_text: str) -> Principal:
         presented = parse_key(key_text)
         if presented is None or presented.partition >= self.partitions:
             raise NotAuthenticated(NotAuthenticated.__doc__)
@@ -67,16 +78,21 @@ class SignIn:
         if key is None or not matches or key.mode is not presented.mode or self._expired(key):
             raise NotAuthenticated(NotAuthenticated.__doc__)
         world = World(key.tenant_id, key.mode, key.partition)
-        return Principal(world, key.id, key.scopes, key.partner_id)
+        principal = Principal(world, key.id, key.scopes, key.partner_id)
+        if len(self._good) >= _MAX_REMEMBERED:
+            self._good.clear()
+        self._good[key_text] = (_name(key.partition, key.short_id), key, principal)
+        return principal
 
     def forget(self) -> None:
         """Drops what was read: the ledger is another one now."""
         self._known.clear()
+        self._good.clear()
 
     async def _find(self, partition: int, short_id: str) -> ApiKey | None:
-        name, now = f"{partition}/{short_id}", self.now_ms()
-        read_at, known = self._known.get(name, (0, None))
-        if known is not None and 0 <= now - read_at < _REMEMBERED_MS:
+        name, now = _name(partition, short_id), self.now_ms()
+        known = self._remembered(name)
+        if known is not None:
             return known
         key = await self.records.key(partition, short_id)
         if len(self._known) >= _MAX_REMEMBERED:
@@ -87,8 +103,16 @@ class SignIn:
             self._known[name] = (now, key)
         return key
 
+    def _remembered(self, name: str) -> ApiKey | None:
+        read_at, known = self._known.get(name, (0, None))
+        return known if 0 <= self.now_ms() - read_at < _REMEMBERED_MS else None
+
     def _expired(self, key: ApiKey) -> bool:
         return key.expires_ms is not None and key.expires_ms <= self.now_ms()
+
+
+def _name(partition: int, short_id: str) -> str:
+    return f"{partition}/{short_id}"
 
 
 @dataclass(frozen=True, slots=True)
