@@ -52,7 +52,7 @@ def _missing(name: str, error: ImportError) -> Any:
         typer.secho("Install it with: pip install 'vouchpost[gateway]'", err=True)
         raise typer.Exit(1)
 
-    explain.__doc__ = "(needs: pip install 'vouchpost[gateway]')"
+    explain.__doc__ = r"(needs: pip install 'vouchpost\[gateway]')"  # help texts are markup, where brackets are tags
     return explain
 
 

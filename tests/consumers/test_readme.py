@@ -72,17 +72,22 @@ def test_what_is_installed_is_what_the_package_offers() -> None:
 
 
 def test_the_first_event_is_applied_with_the_ten_lines_as_they_stand(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text(APP)
+    follow(tmp_path, on_path())
+
+
+def follow(folder: Path, environment: dict[str, str]) -> None:
+    """From the ten lines to the first event, with the commands that stand there; only the port is another."""
+    (folder / "app.py").write_text(APP)
     port = str(free_port())
-    secret = run(line_with("export").removeprefix("export ") + "; echo $VOUCHPOST_SIGNING_SECRET", tmp_path, on_path())
-    environment = on_path() | {"VOUCHPOST_SIGNING_SECRET": secret}
+    secret = run(line_with("export").removeprefix("export ") + "; echo $VOUCHPOST_SIGNING_SECRET", folder, environment)
+    environment |= {"VOUCHPOST_SIGNING_SECRET": secret}
     serve = line_with("uvicorn app:app").replace("8090", port)
-    server = subprocess.Popen(["bash", "-c", f"exec {serve} --log-level warning"], cwd=tmp_path, env=environment)
+    server = subprocess.Popen(["bash", "-c", f"exec {serve} --log-level warning"], cwd=folder, env=environment)
     try:
         wait_for(int(port))
         sample, look = line_with("vouchpost sample"), line_with("SELECT * FROM contacts")
-        sent = run(sample.replace("8090", port), tmp_path, environment)
-        stored = run(look, tmp_path, environment)
+        sent = run(sample.replace("8090", port), folder, environment)
+        stored = run(look, folder, environment)
     finally:
         server.terminate()
         server.wait(timeout=10)
