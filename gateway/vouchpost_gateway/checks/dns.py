@@ -223,6 +223,8 @@ def read_answer(message: dns.message.Message) -> Lookup | _Alias:
         return Lookup(DnsOutcome.REFUSED, detail="refused")
     if rcode not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN) or not isinstance(message, dns.message.QueryMessage):
         return Lookup(DnsOutcome.FAILED, detail=dns.rcode.to_text(rcode).lower())
+    if message.flags & dns.flags.TC:
+        return Lookup(DnsOutcome.FAILED, detail="truncated")  # by TCP too: what is missing is not known
     try:
         return _read_chain(message, message.resolve_chaining())
     except dns.exception.DNSException as error:
@@ -237,14 +239,18 @@ def _read_chain(message: dns.message.Message, chain: dns.message.ChainingResult)
     ttl = min(chain.minimum_ttl, _LONGEST_NEGATIVE_S)
     if message.rcode() == dns.rcode.NXDOMAIN:
         return Lookup(DnsOutcome.NO_NAME, ttl_s=ttl)
-    if chain.cnames and not _has_soa(message):
+    has_soa = _has(message, dns.rdatatype.SOA)
+    if chain.cnames and not has_soa:
         return _Alias(chain.canonical_name)
+    if not has_soa and _has(message, dns.rdatatype.NS):
+        # RFC 2308 2.2.1: whoever names other servers has no answer of its own; a lame server does so for ever.
+        return Lookup(DnsOutcome.FAILED, detail="referral")
     return Lookup(DnsOutcome.NO_DATA, ttl_s=ttl)
 
 
-def _has_soa(message: dns.message.Message) -> bool:
+def _has(message: dns.message.Message, kind: dns.rdatatype.RdataType) -> bool:
     """RFC 2308 2.2: with a SOA record "no data" is an answer; without one it may be only half of it."""
-    return any(rrset.rdtype == dns.rdatatype.SOA for rrset in message.authority)
+    return any(rrset.rdtype == kind for rrset in message.authority)
 
 
 def _failure(query: dns.message.Message) -> dns.message.Message:

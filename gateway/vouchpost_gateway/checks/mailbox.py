@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import Self
 
 from vouchpost_gateway.checks.mailbox_answers import (
     Answer,
@@ -19,8 +20,10 @@ from vouchpost_gateway.checks.mailbox_answers import (
     is_no,
     is_worth_another_connection,
     is_yes,
+    of_all_hosts,
     refusal,
     says_of_mailbox,
+    sends_us_on,
     wants_control,
 )
 from vouchpost_gateway.checks.mx import MailHost
@@ -38,6 +41,18 @@ _TRY_WITHOUT_TLS = frozenset({Trouble.TLS_FAILED})
 _NO_CONNECTION = frozenset({Trouble.CONNECT_TIMED_OUT, Trouble.CONNECTION_REFUSED, Trouble.UNREACHABLE})
 _NOBODY_ASKED = {Admitted.RESTING: "mx_resting", Admitted.BUSY: "mx_crowded", Admitted.CAPPED: "daily_cap_reached"}
 _BAD_FOR_TRAFFIC = frozenset({"mx_unreachable", "connection_dropped", "smtp_timed_out", "blocked_by_policy"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Whether everybody is taken is a matter of the domain and of the hosts that it has now."""
+
+    key: str
+    hosts: int
+
+    @classmethod
+    def of(cls, domain: str, mx_set: Sequence[str]) -> Self:
+        return cls(sha256("\n".join([domain, *sorted(mx_set)]).encode()).hexdigest()[:32], len(set(mx_set)))
 
 
 def random_local_part() -> str:
@@ -72,7 +87,7 @@ class MailboxCheck:
         operator = operator_of(hosts[0].name)
         if self.egress.closed:
             return Finding("mailbox", "egress_closed", {"port": self.manners.port})
-        place = _place(mailbox.domain, mx_set or [host.name for host in hosts])
+        place = _Place.of(mailbox.domain, mx_set or [host.name for host in hosts])
         try:
             async with self.traffic.turn(operator.name, at_once=operator.at_once) as turn:
                 finding = await self._in_time(mailbox, hosts, place, operator)
@@ -85,26 +100,28 @@ class MailboxCheck:
     async def aclose(self) -> None:
         await self._parking.aclose()
 
-    async def _in_time(self, mailbox: Mailbox, hosts: Sequence[MailHost], place: str, operator: Operator) -> Finding:
+    async def _in_time(self, mailbox: Mailbox, hosts: Sequence[MailHost], place: _Place, operator: Operator) -> Finding:
         try:
             async with asyncio.timeout(self.total_s):
                 return await self._ask_hosts(mailbox, hosts, place)
         except TimeoutError:
             return Finding("mailbox", "smtp_timed_out", {"operator": operator.name})
 
-    async def _ask_hosts(self, mailbox: Mailbox, hosts: Sequence[MailHost], place: str) -> Finding:
-        """The next host only when there was no talking to this one: what a host said, it said for all of them."""
-        finding = Finding("mailbox", "mx_unreachable")
+    async def _ask_hosts(self, mailbox: Mailbox, hosts: Sequence[MailHost], asked_at: _Place) -> Finding:
+        """The next host only when this one cannot be talked to or sends us on: what a host said, it said for all."""
+        sent_on: list[Finding] = []
         for host in hosts:
             try:
-                finding = await self._ask_host(mailbox, host, place)
+                finding = await self._ask_host(mailbox, host, asked_at.key)
                 self.egress.reached()
-                return finding  # noqa: TRY300  it reads as it happens
+                if not sends_us_on(finding):
+                    return finding
             except DialogueEnded as ended:
                 self._note(host, ended.trouble)
                 code = _TROUBLES.get(ended.trouble, "connection_dropped")
                 finding = Finding("mailbox", code, {"host": host.name, "trouble": ended.trouble.value})
-        return finding
+            sent_on.append(finding)
+        return of_all_hosts(sent_on, hosts=asked_at.hosts)
 
     def _note(self, host: MailHost, trouble: Trouble) -> None:
         if trouble is Trouble.CONNECT_TIMED_OUT:
@@ -214,11 +231,6 @@ async def _unless_it_ends(asking: Awaitable[Answer]) -> Answer | None:
         return await asking
     except DialogueEnded:
         return None
-
-
-def _place(domain: str, mx_set: Sequence[str]) -> str:
-    """Whether everybody is taken is a matter of the domain and of the hosts that it has now."""
-    return sha256("\n".join([domain, *sorted(mx_set)]).encode()).hexdigest()[:32]
 
 
 def _not_asked(operator: Operator, admission: Admission) -> Finding:

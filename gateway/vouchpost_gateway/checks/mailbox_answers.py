@@ -3,6 +3,7 @@
 Values in, values out; the conversation itself is in `mailbox.py`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vouchpost_gateway.checks.mx import MailHost
@@ -69,6 +70,24 @@ def is_worth_another_connection(answer: Answer) -> bool:
     about_us = answer.reading.meaning in (Meaning.BLOCKED, Meaning.PROTOCOL)
     ended = answer.reply.code == 421 or answer.phase is not Phase.RECIPIENT
     return ended or about_us or answer.reading.detail == "too_many_recipients"
+
+
+_SENT_ON = frozenset({"takes_no_mail", "temporary", "greylisted", "blocked_for_now"})
+
+
+def sends_us_on(finding: Finding) -> bool:
+    """Whether the host would not talk to us at all, for now or for good: RFC 5321 5.1 has us try the next one."""
+    return finding.facts.get("phase") != Phase.RECIPIENT.value and finding.code in _SENT_ON
+
+
+def of_all_hosts(findings: Sequence[Finding], *, hosts: int) -> Finding:
+    """That no host takes mail is true only when every one says so (RFC 7504 3); otherwise what another said counts."""
+    others = [finding for finding in findings if finding.code != "takes_no_mail"]
+    if others:
+        return others[-1]
+    if findings and len(findings) >= hosts:
+        return findings[0]
+    return Finding("mailbox", "mx_unreachable", {"hosts": hosts, "asked": len(findings)})
 
 
 def finding_of(first: Answer, second: Answer | None, host: MailHost, operator: Operator) -> Finding:

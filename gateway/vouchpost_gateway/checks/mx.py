@@ -93,7 +93,7 @@ async def find_route(
     search = _Search(resolver, is_public)
     found = await search.look_up(domain, "MX")
     if found.outcome is DnsOutcome.NO_NAME:
-        return Route(Finding("mx", "no_domain"))
+        return Route(await _confirmed_absence(domain, search))
     if found.outcome is DnsOutcome.NO_DATA:
         return await _implicit(domain, search)
     if found.outcome is not DnsOutcome.FOUND:
@@ -102,6 +102,14 @@ async def find_route(
     if [name for _, name in exchangers] == [""]:
         return Route(Finding("mx", "null_mx"))  # RFC 7505 3
     return await _explicit(exchangers, search, sandbox=sandbox, wanted=wanted)
+
+
+async def _confirmed_absence(domain: str, search: _Search) -> Finding:
+    """RFC 8020: a name that does not exist has no records of any type; a server that shows some is not believed."""
+    other = await search.look_up(domain, "A")
+    if other.outcome is DnsOutcome.NO_NAME:
+        return Finding("mx", "no_domain")
+    return _failure(Lookup(DnsOutcome.FAILED, detail="contradiction") if other.outcome.definite else other)
 
 
 async def _implicit(domain: str, search: _Search) -> Route:

@@ -128,7 +128,8 @@ class Rule:
 def read_reply(reply: Reply, *, phase: Phase = Phase.RECIPIENT, operator: str | None = None) -> Reading:
     """The meaning of a reply. Before RCPT no refusal is about the mailbox, whatever it says."""
     if reply.kind == 2:
-        return Reading(Meaning.ACCEPTS_UNSEEN if reply.code == 252 else Meaning.ACCEPTED, "accepted")
+        # RFC 5321 4.3.2: any other yes answers another command, so that host and we are out of step.
+        return Reading(_YES.get(reply.code, Meaning.PROTOCOL), "accepted")
     words_and_hosts = _words(reply.text)
     words = _HOST_OR_LINK.sub(" ", words_and_hosts)
     rule = next(rule for rule in _rules() if rule.fits(reply, operator, words, words_and_hosts))
@@ -136,6 +137,7 @@ def read_reply(reply: Reply, *, phase: Phase = Phase.RECIPIENT, operator: str | 
     return reading if phase is Phase.RECIPIENT else _before_recipient(reading, reply, phase)
 
 
+_YES = {250: Meaning.ACCEPTED, 251: Meaning.ACCEPTED, 252: Meaning.ACCEPTS_UNSEEN}
 _OF_THE_HOST = frozenset({Meaning.GREYLISTED, Meaning.BLOCKED, Meaning.TLS_REQUIRED, Meaning.PROTOCOL})
 
 

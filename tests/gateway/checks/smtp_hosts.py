@@ -41,7 +41,7 @@ class MailHost:
         return replies.get(verb, "502 what")
 
 
-async def _serve(host: MailHost, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def serve_mail(host: MailHost, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     host.connections += 1
     with suppress(OSError, EOFError, ssl.SSLError):
         await _say(host, writer, host.greeting)
@@ -81,7 +81,7 @@ async def mail_host(host: MailHost) -> AsyncIterator[MailHost]:
         assert task is not None
         tasks.add(task)
         with suppress(asyncio.CancelledError):  # only ever cancelled below, to end
-            await _serve(host, reader, writer)
+            await serve_mail(host, reader, writer)
         writer.close()
         tasks.discard(task)
 

@@ -121,9 +121,15 @@ def _answer_beside_no_name(query: DNSRecord, _: int) -> list[bytes]:
     return [reply(query, "a.test. 60 IN MX 0 .", rcode="NXDOMAIN")]
 
 
+def _referral(query: DNSRecord, _: int) -> list[bytes]:
+    """A lame server: it names others, and has nothing to say itself."""
+    return [reply(query, authority="test. 60 IN NS ns1.elsewhere.test.")]
+
+
 @pytest.mark.parametrize(
     ("behaviour", "outcome"),
     [
+        (_referral, DnsOutcome.FAILED),
         (fails("SERVFAIL"), DnsOutcome.FAILED),
         (fails("REFUSED"), DnsOutcome.REFUSED),
         (fails("FORMERR"), DnsOutcome.FAILED),
@@ -177,6 +183,26 @@ def test_a_truncated_answer_is_had_by_tcp() -> None:
 
     assert found.outcome is DnsOutcome.FOUND
     assert len(found.records) == 500
+
+
+def _half(query: DNSRecord, _: int) -> list[bytes]:
+    return [reply(query, "a.test. 60 IN MX 10 mx.a.test.")[:20]]
+
+
+def _hundred_kilobytes(_query: DNSRecord, _: int) -> list[bytes]:
+    return [b"\xff" * 60_000] * 2
+
+
+@pytest.mark.parametrize(
+    "tcp", [silent, fails("SERVFAIL"), _truncated, _half, _hundred_kilobytes, _wrong_id, _other_question]
+)
+def test_a_truncated_answer_whose_rest_cannot_be_had_is_no_answer(tcp: Behaviour) -> None:
+    started = time.monotonic()
+
+    found = _mx(_truncated, tcp=tcp)
+
+    assert not found.outcome.definite
+    assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize("first", [fails("SERVFAIL"), fails("REFUSED"), silent, _garbage, _truncated])

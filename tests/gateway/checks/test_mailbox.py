@@ -2,8 +2,10 @@
 
 import asyncio
 import ssl
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import pytest
 import trustme
@@ -16,7 +18,7 @@ from vouchpost_gateway.checks.traffic import OneProcess, Traffic
 from vouchpost_gateway.domain.traffic import Limits
 from vouchpost_gateway.domain.verification import Finding
 
-from .smtp_hosts import HANG_UP, MailHost, mail_host
+from .smtp_hosts import HANG_UP, MailHost, mail_host, serve_mail
 
 JANE = Mailbox("jane", "b.test", "b.test", needs_smtputf8=False)
 CONTROL = "xqzvnobody123"
@@ -193,6 +195,61 @@ def test_before_the_recipient_nothing_is_said_about_the_mailbox(phase: str, repl
 
 def test_a_host_that_greets_with_521_takes_no_mail() -> None:
     assert _code(MailHost(greeting="521 5.3.2 mx.test accepts no mail")) == "takes_no_mail"
+
+
+def _two(
+    first: MailHost, second: MailHost | None, *, mx_set: tuple[str, ...] = ("mx1.b.test", "mx2.c.test")
+) -> Finding:
+    """Two hosts of one domain on two addresses of this machine; without a second, nobody listens there."""
+
+    async def main() -> Finding:
+        async with mail_host(first) as one:
+            other = await asyncio.start_server(_as(second), "127.0.0.2", one.port) if second else None
+            check = _check(one.port)
+            route = [mx.MailHost("mx1.b.test", 10, ("127.0.0.1",)), mx.MailHost("mx2.c.test", 20, ("127.0.0.2",))]
+            finding = await check.ask(JANE, route, mx_set=mx_set)
+            await check.aclose()
+            if other:
+                other.close()
+            return finding
+
+    return asyncio.run(main())
+
+
+def _as(host: MailHost | None) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    assert host is not None
+    return partial(serve_mail, host)
+
+
+TAKES_NONE = "521 5.3.2 mx.test accepts no mail"
+
+
+second_address = pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is this machine on Linux alone")
+
+
+@second_address
+def test_no_mail_is_taken_only_when_every_host_says_so() -> None:
+    assert _two(MailHost(greeting=TAKES_NONE), MailHost(greeting=TAKES_NONE)).code == "takes_no_mail"
+    assert _two(MailHost(greeting=TAKES_NONE), MailHost(recipient=only_jane)).code == "mailbox_exists"
+    assert _two(MailHost(greeting=TAKES_NONE), None).code == "mx_unreachable"
+    three = ("mx1.b.test", "mx2.c.test", "mx3.d.test")
+    unasked = _two(MailHost(greeting=TAKES_NONE), MailHost(greeting=TAKES_NONE), mx_set=three)
+    assert unasked.code == "mx_unreachable"
+
+
+@second_address
+@pytest.mark.parametrize("phase", ["greeting", "hello", "sender"])
+def test_a_host_that_is_busy_sends_us_on_to_the_next(phase: str) -> None:
+    """RFC 5321 5.1; a first host may be busy on purpose (nolisting's kin)."""
+    busy = MailHost(**{phase: "421 4.3.2 Too busy"})  # type: ignore[arg-type]  # the three are text
+
+    assert _two(busy, MailHost(recipient=only_jane)).code == "mailbox_exists"
+    assert _two(busy, None).code in {"mx_unreachable", "temporary"}
+
+
+@pytest.mark.parametrize("reply", ["220 mx.test", "221 bye", "235 ok", "354 go on", "200 hm", "299 x"])
+def test_a_yes_to_another_command_is_no_yes_to_the_recipient(reply: str) -> None:
+    assert _code(MailHost(recipient=everybody(reply))) == "protocol_error"
 
 
 def test_a_host_from_before_ehlo_is_greeted_with_helo() -> None:

@@ -1,10 +1,13 @@
 """The seam: a question in, a verdict out."""
 
 import asyncio
+import itertools
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 import pytest
+from dnslib import DNSRecord  # type: ignore[import-untyped]  # it has no annotations
 
 from vouchpost_gateway.checks.mailbox import MailboxCheck
 from vouchpost_gateway.checks.smtp import Manners
@@ -17,7 +20,7 @@ from vouchpost_gateway.embedded.dns import SANDBOX_DOMAINS
 from vouchpost_gateway.embedded.smtp import SANDBOX_MAILBOXES
 
 from .conftest import Ask
-from .peers import name_server, zone
+from .peers import Behaviour, fails, name_server, zone
 from .smtp_hosts import MailHost, mail_host
 
 
@@ -143,6 +146,34 @@ def _live(question: Question) -> tuple[Verdict, int]:
             return verdict, dns.total
 
     return asyncio.run(main())
+
+
+def _flaps(pattern: str) -> Behaviour:
+    """A name server that wavers, over all that it is asked: `n` no such name, `y` a mail host, `f` SERVFAIL."""
+    good, nothing, broken = zone("b.net. 0 IN MX 10 mx.b.net.\nmx.b.net. 0 IN A 192.0.2.1"), zone(""), fails("SERVFAIL")
+    count = itertools.count()
+
+    def behave(query: DNSRecord, before: int) -> Iterable[bytes]:
+        turn = pattern[next(count) % len(pattern)]
+        return {"n": nothing, "y": good, "f": broken}[turn](query, before)
+
+    return behave
+
+
+@pytest.mark.parametrize("pattern", ["ny", "nny", "yn", "nf", "nnf", "fn", "nyf", "yyn"])
+def test_a_name_server_that_wavers_never_makes_a_domain_that_does_not_exist(pattern: str) -> None:
+    """F-35: flapping never yields two different terminal verdicts."""
+
+    async def main() -> set[Status]:
+        async with name_server(_flaps(pattern)) as dns:
+            found = set()
+            for _ in range(12):
+                verifier = Verifier.open(dns_servers=[dns.server], is_public=lambda _: True)
+                found.add((await verifier.verify(Question("jane@b.net", Depth.DOMAIN, Mode.LIVE))).status)
+                await verifier.aclose()
+            return found
+
+    assert asyncio.run(main()) <= {Status.VALID, Status.UNKNOWN}
 
 
 def test_nobody_is_asked_about_an_address_that_the_tenant_denies() -> None:
