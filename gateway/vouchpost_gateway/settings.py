@@ -158,7 +158,7 @@ class Settings(BaseSettings):
     )
     rotation_overlap_s: int = Field(DAY_S, ge=0, le=30 * DAY_S, description="how long a retiring secret signs: s")
 
-    verify_in_flight: Count = Field(128, description="verifications at a time per lane: 1 or more")
+    verify_in_flight: int = Field(128, ge=1, le=1000, description="verifications at a time per lane: 1 to 1000")
     verify_slots: Count = Field(50, description="lanes that a verify worker drains at a time: 1 or more")
     deliver_slots: Count = Field(1000, description="lanes that a deliver worker drains at a time: 1 or more")
     slow_slots: Count = Field(256, description="slow lanes that a deliver worker probes at a time: 1 or more")

@@ -141,6 +141,7 @@ def test_the_variables_of_the_consumer_kit_may_be_set_in_the_same_shell(monkeypa
         ("API_PORT", "70000", "a port"),
         ("API_PORT", "eighty", "a port"),
         ("MAX_MATCHES", "501", "1 to 500"),
+        ("VERIFY_IN_FLIGHT", "1001", "1 to 1000"),  # more in one turn than a script can hold would stop the lane
         ("WAIT_MAX_S", "31", "up to 30 seconds"),
         ("PUSH_TIMEOUT_S", "nan", "1 to 120 seconds"),
         ("IDEMPOTENCY_S", "inf", "seconds"),

@@ -8,10 +8,10 @@ from tests.gateway.ledger.bench import START_MS, VALID, Bench
 from tests.gateway.pipeline.told import Told
 from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
-from vouchpost_gateway.domain.lane import Settlement, SettlementKind
+from vouchpost_gateway.domain.lane import NextStep, Settlement, SettlementKind
 from vouchpost_gateway.domain.retention import Retention
 from vouchpost_gateway.domain.subscription import Subscription
-from vouchpost_gateway.domain.verification import ReasonCode, Status
+from vouchpost_gateway.domain.verification import Priority, ReasonCode, Status
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.retention import RetentionRecords
@@ -189,3 +189,55 @@ def test_a_tenant_that_cannot_be_opened_keeps_no_other_from_being_cleaned_up(ben
     assert _cleaned(bench, days=8, report=told) == 2
 
     assert {args[1].split(":")[0] for name, args, _ in told.calls if name == "failed"} == {tenants[1].name}
+
+
+def test_what_came_and_went_leaves_no_key_behind(bench: Bench) -> None:
+    """However many: after their time the ledger holds what it held before, key by key and byte by byte."""
+    subscriptions = [bench.subscribe() for _ in range(2)]
+    _lives(bench, subscriptions)
+    before = _held(bench)
+
+    for _ in range(3):
+        _lives(bench, subscriptions)
+
+    assert _held(bench) == before
+
+
+def _lives(bench: Bench, subscriptions: list[Subscription]) -> None:
+    """Verifications that end in every way there is, a subscription that comes and goes, and then their time is over."""
+    gone = bench.subscribe()
+    unknown = replace(VALID, status=Status.UNKNOWN, reason_code=ReasonCode.DNS_TIMEOUT, degraded=True)
+    for number, priority in enumerate(Priority):
+        bench.accept(key=f"{bench.stem()}{number}", priority=priority)
+        bench.commit(bench.claim(bench.lane()), verdict=unknown, recheck_ms=0, cache_ms=60_000)
+        bench.commit(bench.claim(bench.lane()), revision=2)
+        bench.delivered_to(*subscriptions, gone)
+        _settled(bench, subscriptions[0], DeliveryState.DELIVERED)
+        _settled(bench, subscriptions[1], DeliveryState.DEAD)
+        claim = bench.claim(bench.lane_of(gone))
+        progress = DeliveryProgress(attempt_count=1)
+        later = Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=60_000, progress=progress)
+        bench.turn(bench.lane_of(gone), later)
+        bench.announce(subscriptions[0])
+        _settled(bench, subscriptions[0], DeliveryState.DEAD)
+    crashed = bench.delivered_to(gone)
+    bench.claim(bench.lane_of(gone))
+    assert bench.run(bench.verifications.erase(bench.world, crashed.stem))
+    bench.run(bench.subscriptions.remove(bench.world, gone))
+    for lane in (bench.lane(), *map(bench.lane_of, subscriptions)):
+        bench.turn(lane, step=NextStep.END)
+    _cleaned(bench, days=8)
+    _cleaned(bench, days=31)
+
+
+def _held(bench: Bench) -> dict[str, int]:
+    """Every key that does not end by itself, and how many entries it has.
+
+    But for one: that a subscription was removed stays written, a few bytes each, so that every process hears of it.
+    """
+    sizes = {b"string": "strlen", b"hash": "hlen", b"zset": "zcard"}
+    found: dict[str, int] = {}
+    for name in bench.raw.keys("*"):
+        if bench.raw.ttl(name) == -1 and name.decode() != keys.subscription_changes(bench.world):
+            found[name.decode()] = getattr(bench.raw, sizes[bench.raw.type(name)])(name)
+    return found
