@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import pytest
 
 from tests.gateway.ledger.bench import VALID, Bench
 from tests.gateway.pipeline.told import Told
-from vouchpost_gateway.domain.ids import EventRef
+from vouchpost_gateway.domain.ids import EventRef, new_stem, time_ms
 from vouchpost_gateway.domain.lane import Claim, LaneLimits, SettlementKind, Turn
 from vouchpost_gateway.domain.question import Question
 from vouchpost_gateway.domain.tenant_policy import TenantPolicy
@@ -198,9 +199,14 @@ def test_the_same_address_twice_is_one_check_and_two_events_with_one_checked_at(
     assert one["sequence"] != two["sequence"]
 
 
+def _new(bench: Bench) -> str:
+    """A stem of this moment: who waits for another's check does so for a limited time."""
+    return new_stem(now_ms=round(bench.now_ms()), random_bits=secrets.randbits(80))
+
+
 def test_whoever_comes_while_an_address_is_checked_waits_for_it(bench: Bench) -> None:
-    bench.accept()
-    second = bench.accept().stem
+    bench.accept(stem=_new(bench))
+    second = bench.accept(stem=_new(bench)).stem
     verifier = Scripted(VALID)
     verify = _verify(bench, verifier)
     first_claim, first_turn = _claimed(bench)
@@ -220,6 +226,38 @@ def test_whoever_comes_while_an_address_is_checked_waits_for_it(bench: Bench) ->
     _worked(bench, verify)
     assert _view(bench, second).status is Status.VALID
     assert len(verifier.asked) == 1
+
+
+@pytest.mark.parametrize(("waited_ms", "delay_ms"), [(0, 250), (10_000, 5_000), (60_000, 30_000)])
+def test_whoever_waits_looks_again_the_more_rarely_the_longer_it_waits(
+    bench: Bench, waited_ms: int, delay_ms: int
+) -> None:
+    bench.accept(stem=_new(bench))
+    second = bench.accept(stem=_new(bench)).stem
+    verify = _verify(bench, Scripted(TEMPORARY))
+    (first_claim, first_turn), (second_claim, second_turn) = _claimed(bench), _claimed(bench)
+    assert second_claim.item == second
+    bench.run(verify(bench.lane(), first_claim, first_turn))
+    later = replace(second_turn, now_ms=time_ms(second) + waited_ms)
+
+    waits = bench.run(verify(bench.lane(), second_claim, later))
+
+    assert waits.settlement is not None
+    assert waits.settlement.delay_ms == delay_ms
+
+
+def test_one_address_many_times_that_nobody_can_check_is_not_checked_one_by_one(bench: Bench) -> None:
+    """Each that waited for as long as a check may take finds out for itself, or the last would wait for hours."""
+    for _ in range(5):
+        bench.accept(stem=_new(bench))
+    verifier = Scripted(TEMPORARY)
+    verify = _verify(bench, verifier)
+
+    for _ in range(5):
+        claim, turn = _claimed(bench)
+        bench.run(verify(bench.lane(), claim, replace(turn, now_ms=turn.now_ms + 61_000)))
+
+    assert len(verifier.asked) == 5
 
 
 def test_a_degraded_verdict_answers_for_nobody(bench: Bench) -> None:
