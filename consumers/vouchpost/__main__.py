@@ -3,8 +3,9 @@
 So the kit and the gateway meet here without importing each other, and a command is imported only when it is asked for.
 """
 
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Final
+import platform
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
@@ -44,6 +45,12 @@ def _alone(function: Any) -> typer.Typer:
     return app
 
 
+def _say(is_asked: bool) -> None:  # noqa: FBT001  typer calls it
+    if is_asked:
+        typer.echo(f"vouchpost {version('vouchpost')}, Python {platform.python_version()}")
+        raise typer.Exit
+
+
 def _missing(name: str, error: ImportError) -> Any:
     """Stands in for a command whose package is there, but not what it needs."""
 
@@ -56,9 +63,15 @@ def _missing(name: str, error: ImportError) -> Any:
     return explain
 
 
+def _options(
+    *, _: Annotated[bool, typer.Option("--version", is_eager=True, callback=_say, help="Say which and end.")] = False
+) -> None:
+    """What may stand before a command."""
+
+
 def main() -> None:
     app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False)
-    app.callback(help="Ask whether an email address is good; get the signed verdict pushed.")(lambda: None)
+    app.callback(help="Ask whether an email address is good; get the signed verdict pushed.")(_options)
     app()
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from vouchpost.answer import Answer
 from vouchpost.client import Client
-from vouchpost.errors import VouchpostError
+from vouchpost.errors import UnreachableError, VouchpostError
 from vouchpost.listener import RECEIVED, Listener, Pairs
 from vouchpost.message import Message
 from vouchpost.signature import Verifier
@@ -47,7 +47,7 @@ def listen(
     console = Console(highlight=False)
     signal.signal(signal.SIGTERM, _leave)
     try:
-        listener = Listener(host=host, port=port)
+        listener = _bound(host, port)
         with _secrets(listener, subscribe=subscribe, url=url, key=key, given=secret or []) as secrets:
             verifier = Verifier(secrets)
             console.print(f"Listening on [bold]{listener.url}[/bold]; Ctrl+C ends it.", soft_wrap=True)
@@ -58,9 +58,22 @@ def listen(
             )
     except KeyboardInterrupt:
         console.print("Done.")
+    except UnreachableError as error:
+        raise _ended(f"{error} Is `vouchpost up`, or the gateway of --url, running?") from error
     except (VouchpostError, OSError) as error:
-        console.print(Text(str(error), style="red"))
-        raise typer.Exit(1) from error
+        raise _ended(str(error)) from error
+
+
+def _bound(host: str, port: int) -> Listener:
+    try:
+        return Listener(host=host, port=port)
+    except OSError as error:
+        raise _ended(f"cannot listen on {host}:{port}: {error.strerror}; --port takes another, or 0") from error
+
+
+def _ended(message: str) -> typer.Exit:
+    Console(stderr=True, highlight=False).print(Text(message, style="red"), soft_wrap=True)
+    return typer.Exit(1)
 
 
 @contextmanager
@@ -73,6 +86,8 @@ def _secrets(
             raise typer.BadParameter("give --secret whsec_…, or --subscribe with --key vp_test_…")
         yield given
         return
+    if not key:
+        raise typer.BadParameter("--subscribe needs an API key: --key vp_test_…, or VOUCHPOST_API_KEY")
     with Client(key=key, url=url, total_s=_PATIENCE_S) as client:
         subscription = client.subscribe(listener.url, description="vouchpost listen")
         try:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -141,12 +142,26 @@ def test_verified_events_of_a_type_are_passed_on_as_they_came_and_the_answer_com
     assert "\x1b[31m" not in printed
 
 
+def test_a_port_that_is_taken_is_said_and_how_to_choose_another() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        process = listen("--secret", SECRET, "--port", str(port))
+        printed, _ = process.communicate(timeout=30)
+
+    assert process.returncode == 1
+    assert printed.startswith(f"cannot listen on 127.0.0.1:{port}: ")
+    assert "--port" in printed
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         ((), "--subscribe"),
         (("--secret", "whsec_short"), "24 to 64 bytes"),
-        (("--subscribe", "--key", "vp_test_1", "--url", "http://127.0.0.1:9"), "time limit"),
+        (
+            ("--subscribe", "--key", "vp_test_1", "--url", "http://127.0.0.1:9"),
+            "time limit. ConnectError. Is `vouchpost up`",
+        ),
         (("--subscribe",), "VOUCHPOST_API_KEY"),
     ],
 )

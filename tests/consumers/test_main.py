@@ -1,8 +1,9 @@
 """The `vouchpost` command: commands of both packages, met through entry points."""
 
+import re
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, version
 
 from typer.testing import CliRunner
 
@@ -20,6 +21,10 @@ def test_listen_is_among_the_commands() -> None:
 
     assert shown.returncode == 0
     assert "listen" in shown.stdout
+
+
+def test_it_says_its_version() -> None:
+    assert re.fullmatch(rf"vouchpost {re.escape(version('vouchpost'))}, Python 3\.\d+\.\S+\n", run("--version").stdout)
 
 
 def test_an_unknown_command_is_an_error_of_usage() -> None:

@@ -15,6 +15,8 @@ _OPEN_FILES = 4096
 _DISK_NOTABLE = 0.15
 _DISK_BROKEN = 0.03
 _HOUR_S = 3600
+_ENOUGH_RECORDS = 500
+"""Below that, what Redis holds anyway is most of it."""
 _MIB = 1024**2
 
 
@@ -100,6 +102,8 @@ def retention_line(census: Census, *, retain_s: float, maxmemory_bytes: int, cei
     """What keeping verdicts so long takes at the rate of the last hour."""
     if not census.records:
         return Line(Level.FINE, "retention", f"no records yet; they will be kept for {_days(retain_s)}")
+    if census.records < _ENOUGH_RECORDS:
+        return Line(Level.FINE, "retention", f"{census.records:,} records are too few to tell what one takes")
     each = census.data_bytes / census.records
     needed = each * census.made_last_hour * retain_s / _HOUR_S
     text = (

@@ -33,7 +33,7 @@ from vouchpost_gateway.cli.diagnosis import (
     redis_lines,
     retention_line,
 )
-from vouchpost_gateway.cli.process import EXIT_FAILED, explained, settings_here
+from vouchpost_gateway.cli.process import EXIT_FAILED, explained, no_master_keys, settings_here
 from vouchpost_gateway.domain.address import is_public
 from vouchpost_gateway.domain.errors import LedgerUnavailable, Misconfigured
 from vouchpost_gateway.domain.world import Mode
@@ -87,11 +87,9 @@ def _open_files() -> int:
 
 
 def _settings_lines(settings: Settings) -> list[Line]:
-    try:
-        keys_set = len(settings.sealing_keys())
-    except Misconfigured as error:
-        return [Line(Level.BROKEN, "master keys", str(error))]
-    return [Line(Level.FINE, "master keys", f"{keys_set} set")]
+    if not settings.master_keys:
+        return [Line(Level.BROKEN, "master keys", no_master_keys(settings))]
+    return [Line(Level.FINE, "master keys", f"{len(settings.master_keys)} set")]
 
 
 async def _ledger_lines(settings: Settings) -> list[Line]:

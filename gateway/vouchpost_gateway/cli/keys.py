@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vouchpost_gateway.cli.world import TENANT, WIDTH, ModeOption, TenantOption, in_world, shown
+from vouchpost_gateway.cli.world import TENANT, WIDTH, DataDirOption, ModeOption, TenantOption, in_world, shown
 from vouchpost_gateway.domain.access import ApiKey, check_scopes
 from vouchpost_gateway.domain.world import Scope, World
 from vouchpost_gateway.wiring import Gateway
@@ -31,6 +31,7 @@ def create(
     label: Annotated[str, typer.Option(help="What the key is for.")] = "",
     partner: Annotated[str | None, typer.Option(help="The partner that the key belongs to.")] = None,
     expires_days: Annotated[int | None, typer.Option(min=1, max=36_500, help="After how many days it ends.")] = None,
+    data_dir: DataDirOption = None,
 ) -> None:
     """Makes a key and prints it, once. The tenant is made when it does not exist."""
     expires_ms = None if expires_days is None else time.time_ns() // 1_000_000 + expires_days * _DAY_MS
@@ -47,11 +48,11 @@ def create(
         )
         typer.echo(text)
 
-    in_world(tenant, mode, work, make_tenant=True)
+    in_world(tenant, mode, work, data_dir=data_dir, make_tenant=True)
 
 
 @app.command("list")
-def list_keys(*, tenant: TenantOption = TENANT, mode: ModeOption) -> None:
+def list_keys(*, tenant: TenantOption = TENANT, mode: ModeOption, data_dir: DataDirOption = None) -> None:
     """Lists the keys; what is secret of them nobody can list."""
 
     async def work(gateway: Gateway, world: World) -> None:
@@ -66,7 +67,7 @@ def list_keys(*, tenant: TenantOption = TENANT, mode: ModeOption) -> None:
                 break
         Console(width=WIDTH).print(table)
 
-    in_world(tenant, mode, work)
+    in_world(tenant, mode, work, data_dir=data_dir)
 
 
 @app.command()
@@ -75,6 +76,7 @@ def revoke(
     *,
     tenant: TenantOption = TENANT,
     mode: ModeOption,
+    data_dir: DataDirOption = None,
 ) -> None:
     """Ends a key: nobody signs in with it any more, within two seconds."""
 
@@ -82,7 +84,7 @@ def revoke(
         await gateway.services.access.revoke_key(world, key)
         typer.echo(f"{key} is revoked")
 
-    in_world(tenant, mode, work)
+    in_world(tenant, mode, work, data_dir=data_dir)
 
 
 def _row(key: ApiKey) -> tuple[str, ...]:

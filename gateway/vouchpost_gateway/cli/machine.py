@@ -20,6 +20,7 @@ LOOPBACK = "127.0.0.1"
 
 _PROBE_LIMIT_S = 2.0
 _ROLES = ("api", "verify", "deliver")
+_ZERO_MEANS = {"api_port": " for any free one", "metrics_port": " for no metrics"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +181,7 @@ def _bindable(setting: str, host: str, port: int) -> int:
             probe.bind((host, port or free_port()))
         except OSError as error:
             raise Misconfigured(
-                f"{variable(setting)}: cannot listen on {HostPort(host, port)}: {error.strerror}"
+                f"{variable(setting)}: cannot listen on {HostPort(host, port)}: {error.strerror}; "
+                f"set it to another port, or to 0{_ZERO_MEANS[setting]}"
             ) from error
         return int(probe.getsockname()[1])

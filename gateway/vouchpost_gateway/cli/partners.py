@@ -6,7 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vouchpost_gateway.cli.world import TENANT, WIDTH, ModeOption, TenantOption, in_world, shown
+from vouchpost_gateway.cli.world import TENANT, WIDTH, DataDirOption, ModeOption, TenantOption, in_world, shown
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.wiring import Gateway
 
@@ -21,6 +21,7 @@ def create(
     *,
     tenant: TenantOption = TENANT,
     mode: ModeOption,
+    data_dir: DataDirOption = None,
 ) -> None:
     """Makes a partner and prints its id, for `vouchpost keys create --partner`."""
 
@@ -28,11 +29,11 @@ def create(
         partner = await gateway.services.access.create_partner(world, name=name)
         typer.echo(partner.id)
 
-    in_world(tenant, mode, work)
+    in_world(tenant, mode, work, data_dir=data_dir)
 
 
 @app.command("list")
-def list_partners(*, tenant: TenantOption = TENANT, mode: ModeOption) -> None:
+def list_partners(*, tenant: TenantOption = TENANT, mode: ModeOption, data_dir: DataDirOption = None) -> None:
     """Lists the partners."""
 
     async def work(gateway: Gateway, world: World) -> None:
@@ -47,7 +48,7 @@ def list_partners(*, tenant: TenantOption = TENANT, mode: ModeOption) -> None:
                 break
         Console(width=WIDTH).print(table)
 
-    in_world(tenant, mode, work)
+    in_world(tenant, mode, work, data_dir=data_dir)
 
 
 @app.command()
@@ -56,6 +57,7 @@ def delete(
     *,
     tenant: TenantOption = TENANT,
     mode: ModeOption,
+    data_dir: DataDirOption = None,
 ) -> None:
     """Revokes the partner's keys, deletes its subscriptions, then the partner."""
 
@@ -63,4 +65,4 @@ def delete(
         await gateway.services.access.delete_partner(world, partner)
         typer.echo(f"{partner} is deleted")
 
-    in_world(tenant, mode, work)
+    in_world(tenant, mode, work, data_dir=data_dir)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from vouchpost_gateway.cli.process import explained
-from vouchpost_gateway.cli.world import TENANT, ModeOption, TenantOption, in_world
+from vouchpost_gateway.cli.world import TENANT, DataDirOption, ModeOption, TenantOption, in_world
 from vouchpost_gateway.domain.errors import Misconfigured
 from vouchpost_gateway.domain.tenant_policy import AMENDABLE, TenantPolicy
 from vouchpost_gateway.domain.verification import Status
@@ -21,13 +21,13 @@ _FIELDS = frozenset({"statuses", "allow", "deny", "version"})
 
 
 @app.command()
-def show(*, tenant: TenantOption = TENANT, mode: ModeOption) -> None:
+def show(*, tenant: TenantOption = TENANT, mode: ModeOption, data_dir: DataDirOption = None) -> None:
     """Prints the policy as JSON, in the form that `set` takes."""
 
     async def work(gateway: Gateway, world: World) -> None:
         typer.echo(_text(await gateway.policies.read(world)))
 
-    in_world(tenant, mode, work)
+    in_world(tenant, mode, work, data_dir=data_dir)
 
 
 @app.command("set")
@@ -36,6 +36,7 @@ def put(
     *,
     tenant: TenantOption = TENANT,
     mode: ModeOption,
+    data_dir: DataDirOption = None,
 ) -> None:
     """Puts a policy in place of the tenant's. It holds for verdicts from now on, within two seconds."""
     with explained():
@@ -45,7 +46,7 @@ def put(
         await gateway.policies.write(world, policy)
         typer.echo(f"version {policy.version or 'default'}")
 
-    in_world(tenant, mode, work)
+    in_world(tenant, mode, work, data_dir=data_dir)
 
 
 @app.command()

@@ -68,6 +68,14 @@ def settings_here(data_dir: Path | None = None) -> Settings:
     return load_settings(**({"data_dir": settings.data_dir} | found))
 
 
+def no_master_keys(settings: Settings) -> str:
+    """What is wrong when there is none to be found, neither set nor kept by an `up`."""
+    return (
+        f"{variable('master_keys')} is not set, and {Home(settings.data_dir).path} is not the data directory of "
+        "a `vouchpost up`: name that with --data-dir"
+    )
+
+
 def with_console_logs_on_a_terminal(settings: Settings) -> Settings:
     """A person reads a terminal, unless the format was chosen."""
     if _is_set("log_format") or not os.isatty(2):

@@ -9,18 +9,25 @@ from rich.table import Table
 
 from vouchpost_gateway.settings import SECRETS, Settings, variable
 
+_UNBROKEN = 250
+"""Where nobody looks at a terminal, each setting has one line."""
+
 
 def settings() -> None:
     """Lists every setting: its variable, default, what it accepts, and whether it is set here."""
-    table = Table("variable", "default", "accepts", "here", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("variable", "default", "accepts", "here"):
+        table.add_column(column, no_wrap=column == "variable", overflow="fold")
     for name, field in Settings.model_fields.items():
         table.add_row(
             variable(name), _words(field.default), (field.description or "").replace("[", r"\["), here(name, os.environ)
         )
     console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _UNBROKEN
     console.print(table)
     files = ", ".join(f"{variable(name)}_FILE" for name in SECRETS)
-    console.print(f"\nSecrets may come from a file: {files}.")
+    console.print(f"\nSecrets may come from a file: {files}.", soft_wrap=True)
 
 
 def here(name: str, environ: Mapping[str, str]) -> str:

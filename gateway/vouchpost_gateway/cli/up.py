@@ -1,6 +1,8 @@
 """`vouchpost up`: everything on one machine with one command, until Ctrl-C; what was accepted is kept between runs."""
 
 import asyncio
+import os
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,14 +32,18 @@ _BANNER = """
 Vouchpost is up at {url}
   its data is in {path}{redis}
 
-A test key (it asks the sandbox, and may push to loopback):
-  {key}
-Ask whether an address is good:
+Watch verdicts arrive, in a second terminal, with a test key (it asks a sandbox, and may push to this machine):
+  export VOUCHPOST_API_KEY={key}{export_url}
+  {vouchpost} listen --subscribe
+Ask for one, in a third:
   curl -s {url}/v1/verifications -H 'Authorization: Bearer {key}' \\
     -H 'Content-Type: application/json' -d '{{"email": "ada@valid.example"}}'
-A key for real addresses: vouchpost keys create --mode live
+
+A key for real addresses: {vouchpost} keys create --mode live{data_dir}
 Ctrl-C stops it; the data stays.
 """
+_KIT_TAKES = "http://127.0.0.1:8080"
+"""Where the kit looks for a gateway when it is told nothing."""
 
 
 def up(
@@ -101,5 +107,14 @@ async def _works(gateway: Gateway, key: str) -> bool:
 
 
 def banner(machine: Machine, home: Home, key: str) -> str:
-    redis = f", in {machine.redis.binary.label}" if machine.redis else ""
-    return _BANNER.format(url=machine.url, path=home.path, redis=redis, key=key)
+    """Every line of it can be pasted as it is."""
+    return _BANNER.format(
+        url=machine.url,
+        path=home.path,
+        redis=f", in {machine.redis.binary.label}" if machine.redis else "",
+        key=key,
+        export_url="" if machine.url == _KIT_TAKES else f"\n  export VOUCHPOST_URL={machine.url}",
+        # `uv run` says so itself; the command is on nobody's PATH then.
+        vouchpost="uv run vouchpost" if "UV_RUN_RECURSION_DEPTH" in os.environ else "vouchpost",
+        data_dir="" if home.path == Home().path else f" --data-dir {shlex.quote(str(home.path))}",
+    )

@@ -1,12 +1,13 @@
 """Commands about a tenant in one mode: they sign in to the ledger itself, not to the API."""
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vouchpost_gateway.cli.process import explained, logging_as, run, settings_here
-from vouchpost_gateway.domain.errors import NotFound
+from vouchpost_gateway.cli.process import explained, logging_as, no_master_keys, run, settings_here
+from vouchpost_gateway.domain.errors import Misconfigured, NotFound
 from vouchpost_gateway.domain.world import Mode, World
 from vouchpost_gateway.wiring import Gateway, now_ms, opened
 
@@ -17,10 +18,12 @@ WIDTH = 250
 TenantOption = Annotated[str, typer.Option(help="Whose: the name of the tenant.")]
 ModeOption = Annotated[Mode, typer.Option(help="live asks the Internet, test the sandbox.")]
 
+DataDirOption = Annotated[Path | None, typer.Option(help="The data directory of `up`, if it is another.")]
+
 Work = Callable[[Gateway, World], Awaitable[None]]
 
 
-def in_world(tenant: str, mode: Mode, work: Work, *, make_tenant: bool = False) -> None:
+def in_world(tenant: str, mode: Mode, work: Work, *, data_dir: Path | None, make_tenant: bool = False) -> None:
     """Does the work in the tenant's world, on the ledger of the settings or of the `up` that runs beside."""
 
     async def main() -> None:
@@ -33,7 +36,9 @@ def in_world(tenant: str, mode: Mode, work: Work, *, make_tenant: bool = False) 
             await work(gateway, found.world(mode))
 
     with explained():
-        settings = settings_here()
+        settings = settings_here(data_dir)
+        if not settings.master_keys:
+            raise Misconfigured(no_master_keys(settings))
         with logging_as("cli", settings):
             run(main())
 

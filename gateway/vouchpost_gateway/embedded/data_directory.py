@@ -30,7 +30,9 @@ class DataDirectory:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.close()
-            raise DataDirectoryInUseError(f"{self.path} is in use by another process") from None
+            raise DataDirectoryInUseError(
+                f"{self.path} is in use by another process: end that one, or name another directory"
+            ) from None
         self._lock = lock
 
     def _open_lock(self) -> IO[bytes]:

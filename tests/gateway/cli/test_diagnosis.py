@@ -98,6 +98,12 @@ def test_retention_of_nothing_is_said_so() -> None:
     assert line.text == "no records yet; they will be kept for 1 hours"
 
 
+def test_a_few_records_tell_nothing_of_what_one_takes() -> None:
+    line = retention_line(Census(2, 2, 970_000), retain_s=WEEK_S, maxmemory_bytes=GIB, ceiling=0.8)
+
+    assert (line.level, line.text) == (Level.FINE, "2 records are too few to tell what one takes")
+
+
 def test_dns_that_does_not_answer_breaks_nothing_but_is_told() -> None:
     """Unknown is not no: verifications wait, they are not answered wrongly."""
     line = dns_line(answered=False, servers=["192.0.2.1"], detail="timed out")

@@ -1,4 +1,6 @@
+import os
 import re
+from pathlib import Path
 
 import pytest
 import redis
@@ -100,3 +102,17 @@ def test_without_a_master_key_it_says_which_variable_to_set(
 
     assert result.exit_code == 2
     assert "VOUCHPOST_MASTER_KEYS is not set" in result.stderr
+    assert "--data-dir" in result.stderr
+
+
+def test_keys_are_made_on_the_data_of_an_up_elsewhere(
+    ledger: redis.Redis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "master.key").write_text(os.environ["VOUCHPOST_MASTER_KEYS"])
+    (tmp_path / "ledger.url").write_text(os.environ["VOUCHPOST_LEDGER_URL"])
+    monkeypatch.delenv("VOUCHPOST_MASTER_KEYS")
+    monkeypatch.delenv("VOUCHPOST_LEDGER_URL")
+
+    made = keys("create", "--mode", "live", "--data-dir", str(tmp_path))
+
+    assert made.stdout.startswith("vp_live_"), made.stderr

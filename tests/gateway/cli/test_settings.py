@@ -9,11 +9,6 @@ app = typer.Typer()
 app.command()(settings)
 
 
-@pytest.fixture(autouse=True)
-def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "250")
-
-
 def test_every_setting_is_listed_with_its_default_and_what_it_accepts() -> None:
     output = CliRunner().invoke(app).output
 
@@ -32,3 +27,16 @@ def test_what_is_set_here_is_shown_but_no_secret(monkeypatch: pytest.MonkeyPatch
     assert "[::1]" in output
     assert "hunter2" not in output
     assert "from file" in output
+
+
+def test_a_variable_is_whole_however_narrow_the_terminal() -> None:
+    output = CliRunner(env={"COLUMNS": "80"}).invoke(app).output
+
+    assert all(variable(name) in output.split() for name in Settings.model_fields)
+
+
+def test_in_a_file_every_setting_has_one_line() -> None:
+    lines = CliRunner(env={"COLUMNS": None}).invoke(app).output.splitlines()
+
+    assert len([line for line in lines if line.startswith("VOUCHPOST_")]) == len(Settings.model_fields)
+    assert all(field.description in "\n".join(lines) for field in Settings.model_fields.values() if field.description)

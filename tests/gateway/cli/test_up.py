@@ -93,6 +93,28 @@ def is_ready(url: str) -> bool:
         return False
 
 
+@pytest.mark.timeout(180)
+def test_every_line_that_up_prints_can_be_pasted(tmp_path: Path) -> None:
+    """From somewhere else than its data, and with another port than the kit looks at by itself."""
+    with running(tmp_path / "the data") as up:
+        here = {name: value for name, value in os.environ.items() if not name.startswith("VOUCHPOST_")}
+        env = here | dict(re.findall(r"export (VOUCHPOST_\w+)=(\S+)", up.banner))
+        listen, create = re.findall(r"vouchpost (listen .*|keys .*)", up.banner)
+        command = [sys.executable, "-P", "-u", "-m", "vouchpost"]
+
+        key = subprocess.run(
+            [*command, *shlex.split(create)], env=here, capture_output=True, text=True, timeout=_LIMIT_S, check=False
+        )
+        assert key.stdout.startswith("vp_live_"), key.stderr
+        listener = [*command, *shlex.split(listen), "--port", "0"]
+        with subprocess.Popen(listener, env=env, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("Listening")
+            up.follow_the_curl_line()
+            assert "valid domain_accepts_mail" in process.stdout.readline()
+            process.terminate()
+
+
 @pytest.mark.timeout(300)  # ten processes start
 @pytest.mark.skipif(sys.platform != "linux", reason="other kernels cannot tie a child to its parent")
 def test_up_keeps_its_data_and_its_promises_through_kills(tmp_path: Path) -> None:
@@ -134,4 +156,7 @@ def test_a_second_up_on_the_same_data_says_so(tmp_path: Path) -> None:
         process.communicate()
 
     assert second.returncode == 2
-    assert second.stderr.strip() == f"{tmp_path / 'data'} is in use by another process"
+    assert (
+        second.stderr.strip()
+        == f"{tmp_path / 'data'} is in use by another process: end that one, or name another directory"
+    )
