@@ -16,7 +16,8 @@ from rich.text import Text
 
 from vouchpost.answer import Answer
 from vouchpost.client import Client
-from vouchpost.errors import UnreachableError, VouchpostError
+from vouchpost.diagnosis import guess
+from vouchpost.errors import NoMatchingSignatureError, UnreachableError, VouchpostError
 from vouchpost.listener import RECEIVED, Listener, Pairs
 from vouchpost.message import Message
 from vouchpost.signature import Verifier
@@ -37,7 +38,7 @@ def listen(
         list[str] | None, typer.Option("--type", help="Show this event type only; may be repeated.")
     ] = None,
     forward: Annotated[str | None, typer.Option(help="Pass verified events on to this URL, as they came.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Show headers and bytes of what is refused.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="Show each request as it came: headers and bytes.")] = False,
     secret: Annotated[
         list[str] | None,
         typer.Option(help="Signing secret (whsec_…); twice while rotating.", envvar="VOUCHPOST_SIGNING_SECRET"),
@@ -53,8 +54,8 @@ def listen(
             console.print(f"Listening on [bold]{listener.url}[/bold]; Ctrl+C ends it.", soft_wrap=True)
             listener.serve(
                 verifier,
-                seen=_shown(console, kinds=frozenset(kind or ()), forward=forward),
-                failed=lambda error, headers, body: _print_error(console, error, (headers, body) if raw else None),
+                seen=_shown(console, kinds=frozenset(kind or ()), forward=forward, raw=raw),
+                failed=_refused(console, verifier, raw=raw),
             )
     except KeyboardInterrupt:
         console.print("Done.")
@@ -96,12 +97,16 @@ def _secrets(
             client.unsubscribe(subscription.id)
 
 
-def _shown(console: Console, *, kinds: frozenset[str], forward: str | None) -> Callable[[Message, Pairs], Answer]:
+def _shown(
+    console: Console, *, kinds: frozenset[str], forward: str | None, raw: bool
+) -> Callable[[Message, Pairs], Answer]:
     """Prints, then forwards, whose answer is then ours: a sender that should try again is told so."""
 
     def seen(message: Message, headers: Pairs) -> Answer:
         if kinds and message.type not in kinds:
             return RECEIVED
+        if raw:
+            _print_raw(console, headers, message.body)
         console.print(
             _headline(message), JSON.from_data(json.loads(message.body), ensure_ascii=True), sep="\n", soft_wrap=True
         )
@@ -140,13 +145,22 @@ def _quoted(text: str) -> str:
     return json.dumps(text)[1:-1]
 
 
-def _print_error(console: Console, error: VouchpostError, request: tuple[Pairs, bytes] | None) -> None:
-    """Why it was refused; with `--raw` what was refused too, for this is a tool to find out."""
-    console.print(Text.assemble(("refused ", "bold red"), (error.reason, "red"), f" {error}"), soft_wrap=True)
-    if request is not None:
-        headers, body = request
-        lines = [f"  {_quoted(name)}: {_quoted(value)}" for name, value in headers]
-        console.print(Text("\n".join([*lines, f"  {body[:2000]!r}"]), "dim"), soft_wrap=True)
+def _refused(console: Console, verifier: Verifier, *, raw: bool) -> Callable[[VouchpostError, Pairs, bytes], None]:
+    """Says why; where no signature matches, a guess at the reason too."""
+
+    def failed(error: VouchpostError, headers: Pairs, body: bytes) -> None:
+        console.print(Text.assemble(("refused ", "bold red"), (error.reason, "red"), f" {error}"), soft_wrap=True)
+        if isinstance(error, NoMatchingSignatureError):
+            console.print(Text(f"  {guess(verifier, headers=headers, body=body)}", "yellow"), soft_wrap=True)
+        if raw:
+            _print_raw(console, headers, body)
+
+    return failed
+
+
+def _print_raw(console: Console, headers: Pairs, body: bytes) -> None:
+    lines = [f"  {_quoted(name)}: {_quoted(value)}" for name, value in headers]
+    console.print(Text("\n".join([*lines, f"  {body[:2000]!r}"]), "dim"), soft_wrap=True)
 
 
 def _leave(*_: object) -> NoReturn:

@@ -139,6 +139,8 @@ def test_verified_events_of_a_type_are_passed_on_as_they_came_and_the_answer_com
     assert "evt_2" not in printed + forwarded
     assert "forwarded: 200" in printed
     assert "forged" in printed
+    assert "secret is most likely another one" in printed
+    assert printed.count("webhook-signature: v1,") == 3  # each request as it came, accepted or not
     assert "\x1b[31m" not in printed
 
 
