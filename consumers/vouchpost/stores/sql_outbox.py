@@ -1,13 +1,15 @@
 """An outbox in any database that SQLAlchemy 2 speaks to. Its table is in `sql.metadata`, with those of the marks."""
 
+import inspect
 import json
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Engine, Integer, String, Table, Text, delete, insert, select
+from sqlalchemy import BigInteger, Column, Engine, Insert, Integer, String, Table, Text, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from vouchpost.errors import ConfigurationError
 from vouchpost.outbox import Submission
 from vouchpost.stores.sql import metadata
 
@@ -22,7 +24,11 @@ waiting: Final = Table(
 
 
 class SqlOutbox:
-    """A connection of the engine for each call, unless it is given the session of a running transaction."""
+    """A connection of the engine for each call, unless it is given the session of a running transaction.
+
+    With an async engine, give it a plain engine on the same database; with an `AsyncSession`, add by `run_sync`:
+    `await session.run_sync(lambda plain: gate.later(plain, email))`.
+    """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -36,7 +42,7 @@ class SqlOutbox:
             key=submission.key, email=submission.email, details=json.dumps(submission.details())
         )
         if handle is not None:
-            handle.execute(statement)
+            _execute_within(handle, statement)
             return
         try:
             with self._engine.begin() as connection:
@@ -52,3 +58,11 @@ class SqlOutbox:
     def remove(self, key: str) -> None:
         with self._engine.begin() as connection:
             connection.execute(delete(waiting).where(waiting.c.key == key))
+
+
+def _execute_within(session: Session, statement: Insert) -> None:
+    """An `AsyncSession` would give back a coroutine that nobody awaits, and the submission would be lost."""
+    result = session.execute(statement)
+    if inspect.iscoroutine(result):
+        result.close()
+        raise ConfigurationError("this session is async: await session.run_sync(lambda plain: …) and give on `plain`")

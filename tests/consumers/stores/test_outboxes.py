@@ -1,5 +1,6 @@
 """What every outbox promises: nothing that waits is lost, in its order, and a key waits once."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -7,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import NullPool, create_engine
+from sqlalchemy import Engine, NullPool, create_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
+from vouchpost import ConfigurationError
 from vouchpost.outbox import Outbox, Submission
+from vouchpost.stores.sql import metadata
 from vouchpost.stores.sql_outbox import SqlOutbox
 from vouchpost.stores.sqlite_outbox import SqliteOutbox
 
 
 class Bench:
     """Opens outboxes on one database, and runs a transaction of the application's own on it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
 
     def open(self) -> Outbox:
         raise NotImplementedError
@@ -29,6 +30,9 @@ class Bench:
 
 
 class Sqlite(Bench):
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
     def open(self) -> Outbox:
         return SqliteOutbox(self.path)
 
@@ -40,13 +44,21 @@ class Sqlite(Bench):
 
 
 class SqlAlchemy(Bench):
+    """On a file, or on a server's database: emptied for each test, as it is shared by all of a run."""
+
+    def __init__(self, place: str) -> None:
+        self.url = place
+        metadata.drop_all(self._engine())
+        metadata.create_all(self._engine())
+
+    def _engine(self) -> Engine:
+        return create_engine(self.url, poolclass=NullPool)
+
     def open(self) -> Outbox:
-        outbox = SqlOutbox(create_engine(f"sqlite:///{self.path}", poolclass=NullPool))
-        outbox.create_tables()
-        return outbox
+        return SqlOutbox(self._engine())
 
     def rolled_back(self, work: Callable[[Any], None], *, commit: bool) -> None:
-        with Session(create_engine(f"sqlite:///{self.path}", poolclass=NullPool)) as session:
+        with Session(self._engine()) as session:
             work(session)
             session.commit() if commit else session.rollback()
 
@@ -54,8 +66,7 @@ class SqlAlchemy(Bench):
 class Django(Bench):
     """One database for all tests of a process, as Django is configured once; emptied for each."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, _: Path) -> None:
         from tests.consumers.django_project import empty_database
 
         empty_database()
@@ -73,10 +84,18 @@ class Django(Bench):
             transaction.set_rollback(not commit)
 
 
-@pytest.fixture(params=[Sqlite, SqlAlchemy, Django])
+@pytest.fixture(params=["SQLite", "SQLAlchemy", "Django", "PostgreSQL", "MariaDB"])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
-    made: Bench = request.param(tmp_path / "db")
-    return made
+    match request.param:
+        case "SQLite":
+            return Sqlite(tmp_path / "db")
+        case "Django":
+            return Django(tmp_path)
+        case "PostgreSQL":
+            return SqlAlchemy(f"postgresql+psycopg://{request.getfixturevalue('postgres')}")
+        case "MariaDB":
+            return SqlAlchemy(f"mysql+pymysql://{request.getfixturevalue('mariadb')}")
+    return SqlAlchemy(f"sqlite:///{tmp_path / 'db'}")
 
 
 def test_what_waits_survives_a_restart_in_its_order(bench: Bench) -> None:
@@ -115,3 +134,21 @@ def test_it_joins_the_transaction_of_the_application(bench: Bench, *, commit: bo
     bench.rolled_back(lambda handle: outbox.add(submission, handle=handle), commit=commit)
 
     assert list(outbox.oldest(10)) == ([submission] if commit else [])
+
+
+def test_an_async_session_takes_part_by_run_sync_and_is_told_so(tmp_path: Path) -> None:
+    """Left to itself it would give back a coroutine, and nothing would be stored."""
+    bench, submission = SqlAlchemy(f"sqlite:///{tmp_path / 'db'}"), Submission("ann@example.com")
+    outbox = bench.open()
+
+    async def main() -> None:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'db'}", poolclass=NullPool)
+        async with AsyncSession(engine) as session, session.begin():
+            with pytest.raises(ConfigurationError, match="run_sync"):
+                outbox.add(submission, handle=session)
+            await session.run_sync(lambda plain: outbox.add(submission, handle=plain))
+        await engine.dispose()
+
+    asyncio.run(main())
+
+    assert list(outbox.oldest(10)) == [submission]
