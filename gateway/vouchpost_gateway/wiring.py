@@ -39,6 +39,7 @@ from vouchpost_gateway.pipeline.accept import Accept
 from vouchpost_gateway.pipeline.access import Access, SignIn
 from vouchpost_gateway.pipeline.attempt import AttemptRules, Deliver
 from vouchpost_gateway.pipeline.commit import Commit, CommitRules
+from vouchpost_gateway.pipeline.patience import CheckRules
 from vouchpost_gateway.pipeline.resend import Resend
 from vouchpost_gateway.pipeline.retain import NoArchive, Retain
 from vouchpost_gateway.pipeline.serve import (
@@ -49,7 +50,7 @@ from vouchpost_gateway.pipeline.serve import (
     VerificationDesk,
 )
 from vouchpost_gateway.pipeline.subscribe import Subscribe
-from vouchpost_gateway.pipeline.verify import CheckRules, Verify
+from vouchpost_gateway.pipeline.verify import Verify
 from vouchpost_gateway.pipeline.wait import Wait
 from vouchpost_gateway.reporting import Reporter
 from vouchpost_gateway.setting_types import Durability

@@ -77,6 +77,7 @@ def verify(tour: Tour) -> None:
         "metadata": {"a": "b"},
         "depth": "mailbox",
         "priority": "low",
+        "time_budget_s": 30,
     }
     identifier = tour.call("POST /v1/verifications", document=full).json()["id"]
     tour.call("POST /v1/verifications", document={"email": "b@example.org"})

@@ -19,6 +19,7 @@ def verification_view(verification: Verification) -> dict[str, Any]:
         "revision": verification.revision,
         "depth": verification.depth.value,
         "priority": verification.priority.value,
+        "time_budget_s": verification.time_budget_s,
         "metadata": dict(verification.metadata),
         "created_at": timestamp_text(verification.created_ms),
         "checked_at": None if verification.checked_ms is None else timestamp_text(verification.checked_ms),

@@ -20,6 +20,7 @@ from vouchpost_gateway.domain.world import Scope
 
 MAX_ADDRESS_OCTETS = 254  # RFC 5321 section 4.5.3.1.3: 256 for the path, less its two brackets
 MAX_METADATA_KEYS = 20
+MAX_TIME_BUDGET_S = 86_400
 MAX_METADATA_OCTETS = 12_288  # keeps every event well under 20 kB
 _OCTETS_PER_CHARACTER = 6  # a control character, written as an escape; quotes, colon and comma are shared out too
 _NOUN = "verification"
@@ -55,11 +56,12 @@ class NewVerificationBody(Body):
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
     subject_id: Annotated[str, AfterValidator(printable(low=1, high=128))] | None = None
     metadata: Metadata = Field(default_factory=dict)
+    time_budget_s: Annotated[int, Field(ge=1, le=MAX_TIME_BUDGET_S)] | None = None
 
 
 async def submit(call: Call, body: NewVerificationBody) -> Answer:
     """202 is a promise; the same idempotency key and body get the same answer again, byte for byte."""
-    new = NewVerification(body.email, body.depth, body.priority, body.subject_id, body.metadata)
+    new = NewVerification(body.email, body.depth, body.priority, body.subject_id, body.metadata, body.time_budget_s)
     accepted = await call.services.verifications.accept(
         call.world, new, idempotency_key=call.headers.idempotency_key, body=call.raw
     )
@@ -80,6 +82,7 @@ def _pending(accepted: Accepted, new: NewVerification) -> Verification:
         subject_id=new.subject_id,
         metadata=new.metadata,
         created_ms=time_ms(accepted.stem),
+        time_budget_s=new.time_budget_s,
     )
 
 

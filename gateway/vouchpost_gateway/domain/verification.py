@@ -123,13 +123,17 @@ class CheckRun:
 
 @dataclass(frozen=True, slots=True)
 class NewVerification:
-    """A request as accepted from a caller."""
+    """A request as accepted from a caller.
+
+    After its time budget, in seconds, no check is begun any more: the verdict then is what is known.
+    """
 
     address: str
     depth: Depth = Depth.DOMAIN
     priority: Priority = Priority.NORMAL
     subject_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    time_budget_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,7 @@ class Verification:
     email_hash: str | None = None
     runs: tuple[CheckRun, ...] = ()
     dead: bool = False
+    time_budget_s: int | None = None
 
     @property
     def status(self) -> Status:

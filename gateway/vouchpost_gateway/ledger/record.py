@@ -6,7 +6,7 @@ thing the later one counts.
 
 | tag | section   | holds                                                                  |
 |-----|-----------|------------------------------------------------------------------------|
-| q   | request   | sealed address, depth, priority, subject id, metadata                  |
+| q   | request   | sealed address, depth, priority, subject id, metadata, time budget     |
 | c   | run       | one run of the checks: when, how long, what it found                   |
 | r   | verdict   | a revision of the verdict                                              |
 | e   | event     | its revision, type, and the exact bytes that are pushed                |
@@ -49,6 +49,7 @@ class RequestSection:
     priority: Priority
     subject_id: str | None
     metadata: Mapping[str, str]
+    time_budget_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,9 @@ class Record:
 
 def pack_request(request: RequestSection) -> bytes:
     metadata = dict(request.metadata) or None
-    return _pack("q", request.sealed_address, request.depth, request.priority, request.subject_id, metadata)
+    budget = () if request.time_budget_s is None else (request.time_budget_s,)
+    words = (request.depth, request.priority, request.subject_id, metadata, *budget)
+    return _pack("q", request.sealed_address, *words)
 
 
 def pack_run(run: CheckRun) -> bytes:
@@ -199,8 +202,8 @@ def _delivery(fields: list[Any]) -> DeliveryProgress:
 
 
 def _add_request(record: Record, _stem: str, fields: list[Any]) -> None:
-    sealed, depth, priority, subject_id, metadata = fields
-    record.request = RequestSection(sealed, Depth(depth), Priority(priority), subject_id, metadata or {})
+    sealed, depth, priority, subject_id, metadata, *budget = fields
+    record.request = RequestSection(sealed, Depth(depth), Priority(priority), subject_id, metadata or {}, *budget)
 
 
 def _add_run(record: Record, _stem: str, fields: list[Any]) -> None:

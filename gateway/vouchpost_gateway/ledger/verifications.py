@@ -64,7 +64,9 @@ class VerificationRecords:
         """Record, idempotency entry and place in line, in one write. Raises IdempotencyConflict and Backlogged."""
         seal = await self.tenants.seal(world)
         address = seal.seal(new.address, kind="address", owner=stem)
-        tail = pack_request(RequestSection(address, new.depth, new.priority, new.subject_id, new.metadata))
+        tail = pack_request(
+            RequestSection(address, new.depth, new.priority, new.subject_id, new.metadata, new.time_budget_s)
+        )
         entry, digest = "", b""
         if idempotency_key is not None:
             entry = keys.idempotency(world, _text(seal.digest("idempotency", idempotency_key.encode())))
@@ -255,6 +257,7 @@ def verification_of(seal: TenantSeal, stem: str, record: Record) -> Verification
         email_hash=last.email_hash if last else None,
         runs=tuple(record.runs),
         dead=last.dead if last else False,
+        time_budget_s=request.time_budget_s,
     )
 
 

@@ -8,11 +8,11 @@ from typing import Protocol
 
 from vouchpost_gateway.domain.lane import Claim, Lane, LaneLimits, Settlement, SettlementKind, Turn
 from vouchpost_gateway.domain.question import Question
-from vouchpost_gateway.domain.retry import next_check_delay_s
 from vouchpost_gateway.domain.tenant_policy import TenantPolicy
 from vouchpost_gateway.domain.verification import CheckRun, Depth, Flags, ReasonCode, Status, Verdict, Verification
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.pipeline.commit import Commit
+from vouchpost_gateway.pipeline.patience import CheckRules
 from vouchpost_gateway.pipeline.report import Report
 from vouchpost_gateway.pipeline.work import Done
 
@@ -22,9 +22,6 @@ _MAX_CLAIMS = 8
 _FOLLOW_MS = 250
 """How soon to look again for a verdict that someone else is finding, at first; then after half the time waited."""
 
-
-_PATIENCE_WINDOWS = 4
-"""For how many windows of checks a verification may be put off because it was never its turn at a mail operator."""
 
 CHECK, JUDGE_AGAIN = b"check", b"judge"
 """Kept with an item in line again: whether checks are wanted, or only the policy of now."""
@@ -51,15 +48,6 @@ class VerifyRecords(Protocol):
     async def look(
         self, world: World, stem: str, question: Question, normalised: str, *, policy: str, lease_ms: int
     ) -> tuple[str, str | int]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class CheckRules:
-    """How often and how long checks may be tried before the answer is `unknown`."""
-
-    max_checks: int
-    window_s: float
-    timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +108,13 @@ class Verify:
         self, lane: Lane, claim: Claim, turn: Turn, verification: Verification, question: Question
     ) -> Done:
         started = time.monotonic()
-        verdict = await self._verify(question)
+        verdict = await self._verify(question, limit_s=self.rules.limit_s(verification, turn.now_ms))
         took_ms = round((time.monotonic() - started) * 1000)
         now_ms = turn.now_ms + took_ms
-        if verdict.put_off and self._has_patience(verification, now_ms):
+        if verdict.put_off and self.rules.may_be_put_off(verification, now_ms):
             return self._put_off(lane, claim, verification, verdict)
         if verdict.temporary:
-            delay_s = self._next_check(verification, verdict, now_ms)
+            delay_s = self.rules.next_check_s(verification, verdict, now_ms, random=self.random())
             if delay_s is not None:
                 return self._later(lane, claim, verification, verdict, now_ms=now_ms, took_ms=took_ms, delay_s=delay_s)
             verdict = replace(
@@ -136,42 +124,21 @@ class Verify:
                 return self._stands(claim, verification, verdict, now_ms=now_ms, took_ms=took_ms)
         return await self._commit(lane, claim, turn, verification, verdict, took_ms=took_ms, now_ms=now_ms)
 
-    async def _verify(self, question: Question) -> Verdict:
+    async def _verify(self, question: Question, *, limit_s: float) -> Verdict:
         if question.depth is Depth.SYNTAX:  # waits for nothing
             return await self.verifier.verify(question)
         try:
-            async with asyncio.timeout(self.rules.timeout_s):
+            async with asyncio.timeout(limit_s):
                 return await self.verifier.verify(question)
         except TimeoutError:
             version = self.verifier.policy_version(question.policy)
             return _unknown(ReasonCode.TIMED_OUT, version, temporary=True)
-
-    def _has_patience(self, verification: Verification, now_ms: int) -> bool:
-        since_ms = verification.checked_ms or verification.created_ms
-        return now_ms - since_ms < _PATIENCE_WINDOWS * self.rules.window_s * 1000
 
     def _put_off(self, lane: Lane, claim: Claim, verification: Verification, verdict: Verdict) -> Done:
         """Nobody was asked, so no check is counted; it comes again when its turn may have come, not all at once."""
         delay_ms = round(max(verdict.retry_after_s or 0, 1) * 1000 * (1 + self.random()))
         self.report.postponed(lane.world, verification.stem, delay_ms=delay_ms, verdict=verdict)
         return Done(Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=delay_ms))
-
-    def _next_check(self, verification: Verification, verdict: Verdict, now_ms: int) -> float | None:
-        # A recheck has a round of checks of its own: those before the verdict, or of an earlier round, do not count.
-        # Before the first verdict all of them do, or in a line that is slow it would never come.
-        since = verification.checked_ms or 0
-        if verification.verdict is not None:
-            since = max(since, now_ms - round(self.rules.window_s * 1000) - 1)
-        runs = [run for run in verification.runs if run.at_ms > since]
-        return next_check_delay_s(
-            checks_made=len(runs) + 1,
-            first_check_ms=runs[0].at_ms if runs else now_ms,
-            now_ms=now_ms,
-            retry_after_s=verdict.retry_after_s,
-            random=self.random(),
-            max_checks=self.rules.max_checks,
-            window_s=self.rules.window_s,
-        )
 
     def _later(
         self,

@@ -142,3 +142,42 @@ def test_checks_that_could_not_tell_end_as_the_tenant_calls_degraded(
     verdict = _view(bench, stem).verdict
     assert verdict is not None
     assert (verdict.status, verdict.degraded) == (expected, True)
+
+
+def _with_budget(bench: Bench, seconds: int) -> str:
+    stem = new_stem(now_ms=time.time_ns() // 1_000_000, random_bits=8)
+    new = replace(bench.new(), time_budget_s=seconds)
+    bench.run(bench.verifications.accept(bench.world, stem, new, idempotency_key=None, body=b""))
+    return stem
+
+
+def test_no_check_is_begun_after_the_callers_time_budget(bench: Bench) -> None:
+    """A hint to come back in five minutes is more than a budget of a minute has: the verdict is what is known."""
+    stem = _with_budget(bench, 60)
+    verify = _verify(bench, Scripted(replace(TEMPORARY, retry_after_s=300)))
+
+    _worked(bench, verify)
+
+    verdict = _view(bench, stem).verdict
+    assert verdict is not None
+    assert (verdict.status, verdict.degraded) == (Status.UNKNOWN, True)
+
+
+def test_within_its_budget_a_verification_is_checked_again(bench: Bench) -> None:
+    stem = _with_budget(bench, 800)
+    verify = _verify(bench, Scripted(replace(TEMPORARY, retry_after_s=300), VALID))
+
+    _worked(bench, verify)
+    _worked(bench, verify)
+
+    assert _view(bench, stem).status is Status.VALID
+
+
+def test_a_check_is_cut_off_where_the_budget_ends(bench: Bench) -> None:
+    stem = _with_budget(bench, 1)
+    started = time.monotonic()
+
+    _worked(bench, _verify(bench, Scripted(VALID, took_s=5), timeout_s=30))
+
+    assert time.monotonic() - started < 3
+    assert _view(bench, stem).status is Status.UNKNOWN

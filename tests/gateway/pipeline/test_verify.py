@@ -17,7 +17,8 @@ from vouchpost_gateway.domain.tenant_policy import TenantPolicy
 from vouchpost_gateway.domain.verification import ReasonCode, Status, Verdict, Verification
 from vouchpost_gateway.ledger.policies import PolicyRecords
 from vouchpost_gateway.pipeline.commit import Commit, CommitRules
-from vouchpost_gateway.pipeline.verify import CheckRules, Verify
+from vouchpost_gateway.pipeline.patience import CheckRules
+from vouchpost_gateway.pipeline.verify import Verify
 from vouchpost_gateway.pipeline.work import Done
 
 INVALID = replace(VALID, status=Status.INVALID, reason_code=ReasonCode.NO_MX, score=0.0)
