@@ -52,6 +52,22 @@ def test_no_process_answers_202_for_what_another_one_wrote_and_no_replica_has(tm
             assert second.accept(key="k").repeated
 
 
+def test_what_was_promised_is_there_when_the_replica_takes_over(tmp_path: Path) -> None:
+    """Record, place in line and idempotency entry, each of them: the primary and its disk are gone for good."""
+    with _replicated(tmp_path) as (primary, replica), Bench(primary.url) as made:
+        bench = _waiting_for_a_replica(made)
+        promised = [bench.accept(key=f"k{number}").stem for number in range(50)]
+        primary.kill()
+        with redis.Redis.from_url(replica.url) as there:
+            there.replicaof("NO", "ONE")
+
+        with Bench(replica.url, world=bench.world) as after:
+            assert set(after.waiting(after.lane())) == set(promised)
+            again = [after.accept(key=f"k{number}") for number in range(50)]
+
+        assert [accepted.stem for accepted in again] == promised
+
+
 def test_a_replica_that_hangs_holds_up_nothing_but_promises(tmp_path: Path) -> None:
     with _replicated(tmp_path) as (primary, replica), Bench(primary.url) as made:
         bench = _waiting_for_a_replica(made)
