@@ -41,6 +41,22 @@ def redis_full(trial: Trial) -> None:
     trial.heal()
 
 
+def redis_full_and_workers_killed(trial: Trial) -> None:
+    """Whoever starts while there is no memory left must get what was promised done, for that is what frees some."""
+    trial.pause(1, 2)
+    workers = [name for name in trial.scene.children if name.startswith(("verify", "deliver"))]
+    with trial.scene.redis() as client, trial.scene.keeper.leaving_alone(*workers):
+        trial.strike()
+        used = cast("dict[str, int]", client.info("memory"))["used_memory"]
+        client.config_set("maxmemory", max(1, used - 100_000))
+        for name in workers:
+            trial.scene.children[name].kill()
+        trial.scene.start(*workers)
+        trial.heal()
+        trial.notes["done while full"] = wait_until(lambda: not trial.open_promises(), limit_s=25)
+        client.config_set("maxmemory", 0)
+
+
 def redis_slow(trial: Trial) -> None:
     trial.pause(0.5, 1)
     trial.strike()

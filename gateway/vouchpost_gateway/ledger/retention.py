@@ -11,6 +11,7 @@ from vouchpost_gateway.domain.lane import deliveries, verifications
 from vouchpost_gateway.domain.retention import Kept
 from vouchpost_gateway.domain.world import Mode, World
 from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.connection import LedgerRefused
 from vouchpost_gateway.ledger.deliveries import DeliveryRecords
 from vouchpost_gateway.ledger.record import Record, pack_delivery
 from vouchpost_gateway.ledger.scripts import load
@@ -40,8 +41,13 @@ class RetentionRecords:
 
     async def take_turn(self, seconds: int) -> bool:
         """A lease on cleaning up, renewed by whoever holds it. Only saves work: two janitors do no harm."""
-        if await self.store.call("SET", keys.JANITOR, _ME, "NX", "EX", 2 * seconds + 60):
-            return True
+        try:
+            if await self.store.call("SET", keys.JANITOR, _ME, "NX", "EX", 2 * seconds + 60):
+                return True
+        except LedgerRefused as error:
+            if error.code != "OOM":
+                raise
+            return True  # what there is no room for is the lease; cleaning up is what makes room
         if await self.store.call("GET", keys.JANITOR) != _ME.encode():
             return False
         await self.store.call("EXPIRE", keys.JANITOR, 2 * seconds + 60)

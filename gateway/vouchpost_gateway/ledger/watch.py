@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from vouchpost_gateway.domain.errors import LedgerUnavailable, Misconfigured
 from vouchpost_gateway.domain.readiness import Readiness
 from vouchpost_gateway.ledger import keys
-from vouchpost_gateway.ledger.connection import LedgerRefused
+from vouchpost_gateway.ledger.connection import Argument, LedgerRefused
 from vouchpost_gateway.ledger.fitness import (
     CONFIG_NAMES,
     Problem,
@@ -25,6 +25,7 @@ from vouchpost_gateway.ledger.scripts import load
 from vouchpost_gateway.ledger.store import Store
 
 _PROBE = load("probe")
+_META = ("partitions", "oldest_reader", "oldest_writer", "generation")
 _INTERVAL_S = 1.0
 _STALE_S = 3.0
 _CONFIG_EVERY = 5
@@ -97,12 +98,15 @@ class Watch:
 
     async def _recognise(self) -> None:
         """Writes what a new ledger needs to know of itself; a ledger of other releases or settings is refused."""
-        await self.store.call("HSETNX", keys.META, "partitions", self.partitions)
-        await self.store.call("HSETNX", keys.META, "oldest_reader", FORMAT)
-        await self.store.call("HSETNX", keys.META, "oldest_writer", FORMAT)
-        await self.store.call("HSETNX", keys.META, "generation", secrets.token_hex(8))
-        names = ("partitions", "oldest_reader", "oldest_writer", "generation")
-        partitions, reader, writer, generation = await self.store.call("HMGET", keys.META, *names)
+        known = await self.store.call("HMGET", keys.META, *_META)
+        if (
+            None in known
+        ):  # only then: a ledger that is full takes no write, and a worker that starts is what empties it
+            values: tuple[Argument, ...] = (self.partitions, FORMAT, FORMAT, secrets.token_hex(8))
+            for name, value in zip(_META, values, strict=True):
+                await self.store.call("HSETNX", keys.META, name, value)
+            known = await self.store.call("HMGET", keys.META, *_META)
+        partitions, reader, writer, generation = known
         if int(partitions) != self.partitions:
             raise Misconfigured(f"VOUCHPOST_PARTITIONS: the ledger was made with {int(partitions)}, and keeps that")
         if max(int(reader), int(writer)) > FORMAT:

@@ -112,6 +112,21 @@ def test_memory_past_the_ceiling_turns_not_ready_until_there_is_room(server: Any
     assert again == ()
 
 
+def test_a_process_starts_on_a_ledger_that_is_full(every_redis_url: str) -> None:
+    """A worker that was ended is started again, and only by its work does memory become free."""
+    with redis.Redis.from_url(every_redis_url) as client:
+        client.flushall()
+        assert _watched(every_redis_url) == [()]
+        before: Any = client.config_get("maxmemory")
+        client.config_set("maxmemory", 1)
+        try:
+            [full] = _watched(every_redis_url)
+        finally:
+            client.config_set("maxmemory", before["maxmemory"])
+
+    assert [problem for problem in full if "80% of maxmemory" in problem], "started, and not ready"
+
+
 def test_a_ledger_that_came_back_empty_is_told_of_until_the_process_is_started_anew(server: Any, fit_url: str) -> None:
     """And what was read of the one before is forgotten, once."""
     forgotten: list[str] = []

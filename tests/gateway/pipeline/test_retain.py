@@ -191,6 +191,22 @@ def test_a_tenant_that_cannot_be_opened_keeps_no_other_from_being_cleaned_up(ben
     assert {args[1].split(":")[0] for name, args, _ in told.calls if name == "failed"} == {tenants[1].name}
 
 
+def test_a_ledger_that_is_full_is_cleaned_up_all_the_same(bench: Bench) -> None:
+    """Else nothing would ever make room again."""
+    subscription = bench.subscribe()
+    bench.delivered_to(subscription)
+    bench.delivered_to()
+    records = RetentionRecords(bench.store, bench.tenants, bench.verifications, bench.deliveries, bench.subscriptions)
+    before = bench.raw.config_get("maxmemory")["maxmemory"]
+    bench.raw.config_set("maxmemory", 1)
+    try:
+        assert bench.run(records.take_turn(10))
+        assert _cleaned(bench, days=8) == 1
+        assert _cleaned(bench, days=31) == 1
+    finally:
+        bench.raw.config_set("maxmemory", before)
+
+
 def test_what_came_and_went_leaves_no_key_behind(bench: Bench) -> None:
     """However many: after their time the ledger holds what it held before, key by key and byte by byte."""
     subscriptions = [bench.subscribe() for _ in range(2)]
