@@ -199,3 +199,8 @@ class RequestRefusedError(ApiError):
         self.title = title
         self.detail = detail
         self.fields = tuple(fields)
+
+    @property
+    def is_about_content(self) -> bool:
+        """Whether it is this one content that is wrong; else it is the key, or what it may do, and others fail too."""
+        return self.status in {400, 413, 422}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from vouchpost.client import Client
-from vouchpost.errors import ApiError, RequestRefusedError, VouchpostError
+from vouchpost.errors import ApiError, RequestRefusedError
 from vouchpost.resources import Verification
 from vouchpost.submission import Submission
 
@@ -34,7 +34,8 @@ class Outbox(Protocol):
 class Submitter:
     """Sends what waits in an outbox. `run_once` for a cron job or a test; `start` for a thread of its own.
 
-    `submitted` is told of each: store the verification's `sequence` beside the address there.
+    `submitted` is told of each: store the verification's `sequence` beside the address there. `refused` is told of
+    those whose content the gateway never takes: no verdict of them will come.
     """
 
     def __init__(
@@ -43,11 +44,13 @@ class Submitter:
         client: Client,
         outbox: Outbox,
         submitted: Callable[[Submission, Verification], None] = lambda *_: None,
+        refused: Callable[[Submission, RequestRefusedError], None] = lambda *_: None,
         every_s: float = 5,
     ) -> None:
         self._client = client
         self._outbox = outbox
         self._submitted = submitted
+        self._told_refused = refused
         self._every_s = every_s
         self._wake = threading.Event()
         self._stopped = False
@@ -101,10 +104,10 @@ class Submitter:
         self._outbox.remove(submission.key)
         return True
 
-    def _refused(self, submission: Submission, error: VouchpostError) -> bool:
-        status = error.status if isinstance(error, RequestRefusedError) else None
-        _log.error("outbox.refused status=%s key=%s", status, submission.key)
-        if status != 422:  # the API key, most likely: what waits is good and will be taken once that is mended
+    def _refused(self, submission: Submission, error: RequestRefusedError) -> bool:
+        _log.error("outbox.refused status=%s key=%s", error.status, submission.key)
+        if not error.is_about_content:  # the API key, most likely: what waits is good and taken once that is mended
             return False
+        self._told_refused(submission, error)
         self._outbox.remove(submission.key)
         return True

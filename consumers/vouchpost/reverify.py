@@ -17,7 +17,6 @@ from vouchpost.submission import Submission, Submitted
 
 _FIRST_PAUSE_S: Final = 1.0
 _LONGEST_PAUSE_S: Final = 30.0
-_HOPELESS: Final = frozenset({400, 413, 422})  # wrong with this one address; anything else is wrong with the run
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ class _Sender:
 
 
 def _is_hopeless(one: Submitted) -> bool:
-    return isinstance(one.error, RequestRefusedError) and one.error.status in _HOPELESS
+    return isinstance(one.error, RequestRefusedError) and one.error.is_about_content
 
 
 def _worst(left: Sequence[Submitted]) -> ApiError:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.consumers.gateways import FakeGateway
-from vouchpost import Verification
+from vouchpost import RequestRefusedError, Verification
 from vouchpost.outbox import Submission, Submitter
 from vouchpost.stores.sqlite_outbox import SqliteOutbox
 
@@ -60,12 +60,22 @@ def test_a_crash_between_sending_and_removing_makes_no_second_verification(outbo
 
 @pytest.mark.parametrize(
     ("status", "left"),
-    [pytest.param(422, 0, id="an address for the bin"), pytest.param(401, 2, id="a key that will be mended")],
+    [
+        pytest.param(422, 0, id="an address for the bin"),
+        pytest.param(413, 0, id="too much metadata"),
+        pytest.param(401, 2, id="a key that will be mended"),
+    ],
 )
-def test_only_what_can_never_be_taken_is_dropped(outbox: SqliteOutbox, status: int, left: int) -> None:
-    Submitter(client=FakeGateway(refuse_with=status).client(), outbox=outbox).run_once()
+def test_only_what_can_never_be_taken_is_dropped_and_told(outbox: SqliteOutbox, status: int, left: int) -> None:
+    told: list[tuple[str, int]] = []
+
+    def refused(submission: Submission, error: RequestRefusedError) -> None:
+        told.append((submission.email, error.status))
+
+    Submitter(client=FakeGateway(refuse_with=status).client(), outbox=outbox, refused=refused).run_once()
 
     assert len(outbox.oldest(9)) == left
+    assert told == [("ann@example.com", status), ("bob@example.com", status)][left:]
 
 
 def test_a_thread_of_its_own_sends_what_comes_in_and_outlives_failures(outbox: SqliteOutbox) -> None:

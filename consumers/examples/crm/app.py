@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from consumers.examples.crm.contacts import Base, Contact, all_contacts, learn, with_address
 from consumers.examples.crm.pages import LIST, ONE
-from vouchpost import Client, InvalidAddressError, Receiver, Router, Verification
+from vouchpost import Client, InvalidAddressError, Receiver, RequestRefusedError, Router, Verification
 from vouchpost.gate import Gate
 from vouchpost.integrations.flask import view
 from vouchpost.outbox import Submission, Submitter
@@ -25,7 +25,7 @@ class Crm:
         outbox.create_tables()
         Base.metadata.create_all(engine)
         self.gate = Gate(outbox=outbox, client=client)
-        self.submitter = Submitter(client=client, outbox=outbox, submitted=self._submitted)
+        self.submitter = Submitter(client=client, outbox=outbox, submitted=self._submitted, refused=self._refused)
         router = Router()
         router.on_verdict(learn)
         self.receiver = Receiver(secrets=signing_secret, store=SqlStore(engine), router=router, name="crm")
@@ -44,6 +44,13 @@ class Crm:
             contact = session.get(Contact, submission.subject_id or "")
             if contact is not None and contact.email == submission.email:
                 self.receiver.expect(session, subject_id=contact.id, sequence=verification.sequence)
+
+    def _refused(self, submission: Submission, _: RequestRefusedError) -> None:
+        """No verdict will come of an address that the gateway cannot even read."""
+        with Session(self.engine) as session, session.begin():
+            contact = session.get(Contact, submission.subject_id or "", with_for_update=True)
+            if contact is not None and contact.email == submission.email:
+                contact.status = "invalid"
 
 
 def application(crm: Crm) -> Flask:

@@ -41,8 +41,11 @@ class Account(Base):
         """Takes a verdict in, if it is about the present address."""
         if verdict.metadata.get("address_version") != str(self.address_version):
             return
-        self.status, self.reason_code = verdict.status, verdict.reason_code
-        if verdict.status != "invalid":
+        self.settle(verdict.status, verdict.reason_code, now_s=now_s)
+
+    def settle(self, status: str, reason_code: str, *, now_s: int) -> None:
+        self.status, self.reason_code = status, reason_code
+        if status != "invalid":
             self.invalid_since_s = None
         elif self.invalid_since_s is None:
             self.invalid_since_s = now_s

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from consumers.examples.signup.accounts import Account, Base
-from vouchpost import Client, InvalidAddressError, Message, Receiver, Router, Verification
+from vouchpost import Client, InvalidAddressError, Message, Receiver, RequestRefusedError, Router, Verification
 from vouchpost.address import is_plausible
 from vouchpost.outbox import Submission, Submitter
 from vouchpost.stores.sql import SqlStore
@@ -34,7 +34,7 @@ class SignupService:
         self._outbox.create_tables()
         Base.metadata.create_all(engine)
         self._told = told
-        self.submitter = Submitter(client=client, outbox=self._outbox, submitted=self._submitted)
+        self.submitter = Submitter(client=client, outbox=self._outbox, submitted=self._submitted, refused=self._refused)
         self.receiver = Receiver(secrets=signing_secret, store=SqlStore(engine), router=self._router(), name="signup")
 
     def sign_up(self, email: str) -> Account:
@@ -81,6 +81,13 @@ class SignupService:
             account = session.get(Account, submission.subject_id or "")
             if account is not None and _version(account) == submission.metadata["address_version"]:
                 self.receiver.expect(session, subject_id=account.id, sequence=verification.sequence)
+
+    def _refused(self, submission: Submission, _: RequestRefusedError) -> None:
+        """No verdict will come of an address that the gateway cannot even read: it does not work."""
+        with Session(self._engine) as session, session.begin():
+            account = session.get(Account, submission.subject_id or "")
+            if account is not None and _version(account) == submission.metadata["address_version"]:
+                account.settle("invalid", "refused", now_s=int(time.time()))
 
     def _router(self) -> Router:
         router = Router()

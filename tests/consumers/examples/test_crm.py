@@ -78,6 +78,15 @@ def test_a_contact_and_its_submission_are_stored_together(bench: Bench) -> None:
     assert bench.gateway.emails == ["ann@example.com"]
 
 
+def test_an_address_that_the_gateway_refuses_does_not_stay_pending(bench: Bench) -> None:
+    bench.add("ann", "ann@example.com")
+    bench.gateway.refuse_with = 422
+
+    bench.crm.submitter.run_once()
+
+    assert bench.status("ann") == "invalid"
+
+
 def test_after_a_change_of_address_verdicts_of_the_old_one_are_stale(
     bench: Bench, vouchpost_event: EventFactory
 ) -> None:

@@ -114,6 +114,15 @@ def test_a_changed_address_starts_again_and_the_old_one_says_nothing_more(bench:
     assert bench.shown(account)["status"] == "risky"
 
 
+def test_an_address_that_the_gateway_refuses_does_not_stay_pending(bench: Bench) -> None:
+    account = bench.sign_up()
+    bench.gateway.refuse_with = 422
+
+    bench.service.submitter.run_once()
+
+    assert bench.shown(account)["status"] == "invalid"
+
+
 def test_an_account_that_stays_invalid_is_closed_after_the_grace_period_and_not_before(bench: Bench) -> None:
     account, now_s = bench.sign_up(), int(time.time())
     bench.verify("invalid")
