@@ -8,10 +8,11 @@ from typing import Any, Final
 import msgpack
 
 from vouchpost_gateway.domain.errors import LedgerUnavailable
-from vouchpost_gateway.domain.tenant_policy import NO_POLICY, TenantPolicy
+from vouchpost_gateway.domain.tenant_policy import AMENDABLE, NO_POLICY, TenantPolicy
 from vouchpost_gateway.domain.verification import Status
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.seal import CannotOpen
 from vouchpost_gateway.ledger.store import Store
 from vouchpost_gateway.ledger.tenants import Tenants
 
@@ -39,11 +40,14 @@ class PolicyRecords:
         packed = await self.store.call("GET", keys.policy(world))
         if packed is None:
             return NO_POLICY
-        written_in, blob = msgpack.unpackb(packed)
-        if written_in != _FORMAT:
-            raise LedgerUnavailable("a policy was written by a later release, in a format that this one does not read")
         seal = await self.tenants.seal(world)
-        return _policy(json.loads(seal.open(blob, kind="policy", owner=world.name)))
+        try:
+            written_in, blob = msgpack.unpackb(packed)
+            if written_in == _FORMAT:
+                return _policy(json.loads(seal.open(blob, kind="policy", owner=world.name)))
+        except (ValueError, TypeError, msgpack.UnpackException, CannotOpen) as error:
+            raise LedgerUnavailable("a policy cannot be read: it was changed by someone else") from error
+        raise LedgerUnavailable("a policy was written by a later release, in a format that this one does not read")
 
     async def write(self, world: World, policy: TenantPolicy) -> None:
         """In place of the one before; one that amends nothing leaves nothing behind."""
@@ -65,5 +69,6 @@ def _text(policy: TenantPolicy) -> str:
 
 def _policy(fields: Any) -> TenantPolicy:
     statuses, allow, deny = fields
-    named = {finding: Status(status) for finding, status in statuses.items()}
+    # What a later release lets a tenant amend is its default here.
+    named = {finding: Status(status) for finding, status in statuses.items() if finding in AMENDABLE}
     return TenantPolicy(named, frozenset(allow), frozenset(deny))

@@ -120,11 +120,14 @@ class Commit:
         return next_planned_ms(planned, since_ms=verification.checked_ms, now_ms=now_ms)
 
     def _recheck_ms(self, verification: Verification, verdict: Verdict) -> int | None:
-        """A degraded verdict is looked at again, each time later, a limited number of times."""
+        """A degraded verdict is looked at again, each time later, a limited number of times.
+
+        Never sooner than the mail host asked for: a greylist counts from the start again for those who come too soon.
+        """
         delays = self.rules.recheck_delays_ms
         if not verdict.degraded or verification.revision >= len(delays):
             return None
-        return delays[verification.revision]
+        return max(delays[verification.revision], round((verdict.retry_after_s or 0) * 1000))
 
 
 def _is_news(verification: Verification, verdict: Verdict) -> bool:

@@ -6,10 +6,13 @@ from dataclasses import replace
 import pytest
 
 from tests.gateway.ledger.bench import Bench
+from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.ids import new_stem
 from vouchpost_gateway.domain.lane import SettlementKind
 from vouchpost_gateway.domain.tenant_policy import NO_POLICY, TenantPolicy
 from vouchpost_gateway.domain.verification import ReasonCode, Status
+from vouchpost_gateway.ledger.keys import lane_part
+from vouchpost_gateway.ledger.keys import policy as policy_key
 from vouchpost_gateway.ledger.policies import PolicyRecords
 from vouchpost_gateway.pipeline.verify import CHECK, JUDGE_AGAIN
 
@@ -38,6 +41,21 @@ def test_a_policy_is_kept_as_it_was_written_and_holds_no_address_in_the_clear(be
     stored = [bench.raw.get(key) for key in bench.raw.keys("*:q")]
     assert len(stored) == 1
     assert b"jane" not in (stored[0] or b"")
+
+
+@pytest.mark.parametrize("kept", [b"", b"junk", b"\x92\x01\xc4\x03abc", b"\x92\x09\xc4\x03abc", b"\x91\x01"])
+def test_a_policy_that_cannot_be_read_is_told_and_judges_nobody(bench: Bench, kept: bytes) -> None:
+    bench.raw.set(policy_key(bench.world), kept)
+
+    with pytest.raises(LedgerUnavailable):
+        bench.run(_policies(bench).read(bench.world))
+
+
+def test_what_a_later_release_lets_amend_is_left_at_its_default(bench: Bench) -> None:
+    later = TenantPolicy({"role_account": Status.RISKY, "not_yet_known": Status.RISKY})
+    bench.run(_policies(bench).write(bench.world, later))
+
+    assert bench.run(_policies(bench).read(bench.world)) == TenantPolicy({"role_account": Status.RISKY})
 
 
 def test_a_policy_that_amends_nothing_leaves_nothing_behind(bench: Bench) -> None:
@@ -181,3 +199,14 @@ def test_a_check_is_cut_off_where_the_budget_ends(bench: Bench) -> None:
 
     assert time.monotonic() - started < 3
     assert _view(bench, stem).status is Status.UNKNOWN
+
+
+def test_a_recheck_comes_no_sooner_than_the_mail_host_asked_for(bench: Bench) -> None:
+    """A hint of two hours is past the window of checks, and past the first recheck too."""
+    stem = bench.accept().stem
+
+    _worked(bench, _verify(bench, Scripted(replace(TEMPORARY, retry_after_s=7200))))
+
+    scores = [bench.raw.zscore(lane_part(bench.lane(), part), stem) for part in "012"]
+    [due_ms] = [score for score in scores if score is not None]
+    assert due_ms - time.time() * 1000 > 7_100_000
