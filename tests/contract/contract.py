@@ -1,6 +1,8 @@
 """openapi.yaml as the tests use it: its operations, its schemas, and what they say of a document."""
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -46,6 +48,11 @@ class Promised:
         content = resolved(self.raw["responses"][str(status)]).get("content", {})
         return next((resolved(media)["schema"] for media in content.values()), None)
 
+    def answer_headers(self, status: int) -> dict[str, dict[str, Any]]:
+        """The headers that an answer of this status may have, by their names in lower case."""
+        headers = resolved(self.raw["responses"][str(status)]).get("headers", {})
+        return {name.lower(): resolved(header) for name, header in headers.items()}
+
     def answer_type(self, status: int) -> str | None:
         return next(iter(resolved(self.raw["responses"][str(status)]).get("content", {})), None)
 
@@ -57,6 +64,30 @@ def promised() -> Iterator[Promised]:
             if method in item:
                 parameters = [*item.get("parameters", []), *item[method].get("parameters", [])]
                 yield Promised(method.upper(), path, item[method], tuple(map(resolved, parameters)))
+
+
+def operation_at(method: str, target: str) -> Promised:
+    """The operation that a request is for; KeyError where there is none. Literal paths stand before templates."""
+    path = target.partition("?")[0]
+    candidates = sorted(promised(), key=lambda operation: "{" in operation.path)
+    for operation in candidates:
+        pattern = re.sub(r"\\\{[a-z_]+\\\}", "[^/]+", re.escape(operation.path))
+        if operation.method == method and re.fullmatch(pattern, path):
+            return operation
+    raise KeyError(f"{method} {path}")
+
+
+def answer_faults(operation: Promised, *, status: int, headers: Mapping[str, str], body: bytes) -> list[str]:
+    """What openapi.yaml has against an answer: its status, its type, its headers, its shape."""
+    if str(status) not in operation.raw["responses"]:
+        return [f"status: {status}"]
+    found = header_faults(headers, operation, status)
+    if headers.get("content-type") != operation.answer_type(status):
+        found.append(f"type: {headers.get('content-type')}")
+    schema = operation.answer_schema(status)
+    if schema is None:
+        return found if body == b"" else [*found, "a body where none was promised"]
+    return found + faults(json.loads(body), schema)
 
 
 def resolved(node: dict[str, Any]) -> dict[str, Any]:
@@ -71,6 +102,18 @@ def resolved(node: dict[str, Any]) -> dict[str, Any]:
 
 def schema_of(name: str) -> dict[str, Any]:
     return resolved({"$ref": f"#/components/schemas/{name}"})
+
+
+# HTTP's own, and those that every answer has (`cache-control: no-store`, `x-content-type-options: nosniff`).
+UNPROMISED = {"cache-control", "content-length", "content-type", "date", "x-content-type-options"}
+
+
+def header_faults(names: Iterable[str], operation: Promised, status: int) -> list[str]:
+    """Headers that were promised and are not there, or are there and were not promised."""
+    promised = operation.answer_headers(status)
+    there = {name.lower() for name in names} - UNPROMISED
+    missing = {name for name, header in promised.items() if header.get("required")} - there
+    return [f"missing: {name}" for name in sorted(missing)] + [f"extra: {name}" for name in sorted(there - {*promised})]
 
 
 def faults(document: object, schema: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from tests.contract.contract import answer_faults, operation_at
 from tests.end_to_end.consumer import Consumer
 from vouchpost import Client
 
@@ -15,10 +16,14 @@ SCHEDULE_S = [0, 0.5, 0.5, 1, 1, 1, 2, 2, 2, 2]
 
 @dataclass
 class Account:
-    """Whoever holds the key. `problems` keeps every refusal, to be searched for what must not be in it."""
+    """Whoever holds the key. Every answer is held to openapi.yaml.
+
+    `problems` keeps every refusal, to be searched for what must not be in it.
+    """
 
     url: str
     key: str
+    name: str = ""
     problems: list[httpx.Response] = field(default_factory=list)
 
     def ask(
@@ -27,6 +32,9 @@ class Account:
         sent = {"authorization": f"Bearer {self.key}", **(headers or {})}
         with httpx.Client(base_url=self.url, timeout=40, trust_env=False) as client:
             answer = client.request(method, path, json=json, headers=sent)
+        operation = operation_at(method, path)
+        found = answer_faults(operation, status=answer.status_code, headers=answer.headers, body=answer.content)
+        assert found == [], f"{method} {path} is not answered as openapi.yaml promises"
         if answer.is_error:
             self.problems.append(answer)
         return answer

@@ -41,7 +41,11 @@ class Machine:
 
     def account(self, name: str) -> Account:
         """A new tenant's admin key, of test mode."""
-        return Account(self.product.url, asyncio.run(self._key(name)))
+        return Account(self.product.url, asyncio.run(self._key(name, Mode.TEST)), name=name)
+
+    def account_in(self, account: Account, mode: Mode) -> Account:
+        """An admin key of the same tenant in this mode."""
+        return Account(self.product.url, asyncio.run(self._key(account.name, mode)), name=account.name)
 
     def metrics(self) -> str:
         return "\n".join(self.metrics_by_process())
@@ -62,12 +66,12 @@ class Machine:
     def is_ready(self) -> bool:
         return self.product.is_ready()
 
-    async def _key(self, name: str) -> str:
+    async def _key(self, name: str, mode: Mode) -> str:
         given = {"ledger_url": self.redis.url, "master_keys": self.product.master_key}
         async with opened(load_settings(**given)) as gateway:
-            tenant = await gateway.tenants.create(name, now_ms=now_ms())
+            tenant = await gateway.tenants.find(name) or await gateway.tenants.create(name, now_ms=now_ms())
             _, text = await gateway.services.access.create_key(
-                tenant.world(Mode.TEST),
+                tenant.world(mode),
                 scopes=frozenset({Scope.ADMIN}),
                 label=name,
                 partner_id=None,

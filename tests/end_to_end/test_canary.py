@@ -66,7 +66,7 @@ def refusals(tenant: Account) -> None:
     tenant.ask("POST", "/v1/subscriptions", json={"url": "https://x.example/", "headers": {"X-Key": tenant.key}})
     tenant.ask("GET", f"/v1/verifications/{ADDRESS}")
     tenant.ask("GET", f"/v1/verifications?subject_id={ADDRESS}&key={tenant.key}")
-    stranger = Account(tenant.url, tenant.key[:-1] + ("A" if tenant.key[-1] != "A" else "B"), tenant.problems)
+    stranger = Account(tenant.url, tenant.key[:-1] + ("A" if tenant.key[-1] != "A" else "B"), problems=tenant.problems)
     stranger.ask("GET", "/v1/verifications")
     with httpx.Client(trust_env=False) as client:
         broken = f'{{"email": "{ADDRESS}", "secret": "{SECRET}'
