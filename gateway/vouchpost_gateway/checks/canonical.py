@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from vouchpost_gateway.checks.lists import packaged_lists
 from vouchpost_gateway.checks.syntax import Mailbox, normalise
 
 
@@ -37,9 +38,21 @@ _HABITS: Final = MappingProxyType(
 )
 
 
+# The same provider under a domain for each country: `hotmail.fr`, `yahoo.co.jp`.
+_FAMILIES: Final = MappingProxyType({**dict.fromkeys(("outlook", "hotmail", "live"), _PLUS), "yahoo": _YAHOO})
+
+
+def _habits_at(domain: str) -> Habits | None:
+    """None where they are not known. A family's name alone proves nothing: the domain must be known as a provider's."""
+    if domain in _HABITS:
+        return _HABITS[domain]
+    family = _FAMILIES.get(domain.partition(".")[0])
+    return family if family and domain in packaged_lists().free_providers else None
+
+
 def canonical(mailbox: Mailbox) -> str:
     """The address that the provider delivers to; at a provider whose rules are not known, the normal form itself."""
-    habits = _HABITS.get(mailbox.domain)
+    habits = _habits_at(mailbox.domain)
     if habits is None:
         return mailbox.address
     name = mailbox.local_part.lower().partition(habits.separator)[0]

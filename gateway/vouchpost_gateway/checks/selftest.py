@@ -22,6 +22,7 @@ from vouchpost_gateway.domain.verification import Finding
 _SILENT = frozenset({Trouble.CONNECT_TIMED_OUT, Trouble.UNREACHABLE})
 
 
+_PORT_CODES: Final = {**dict.fromkeys(_SILENT, "port_silent"), Trouble.PROXY_FAILED: "proxy_failed"}
 _AGAIN_CLOSED_S: Final = 300.0
 _AGAIN_OPEN_S: Final = 3600.0
 _ENOUGH: Final = 2
@@ -62,7 +63,7 @@ class PortWatch:
     async def forever(self) -> None:
         before = None
         while True:
-            found = await self.look()
+            found = await look_at_port(self.resolver, self.manners, self.is_public, self.domains)
             if found is Port25.CLOSED:
                 self.egress.close()
             elif found is Port25.OPEN:
@@ -72,29 +73,31 @@ class PortWatch:
             before = found
             await asyncio.sleep(_AGAIN_CLOSED_S if found is Port25.CLOSED else _AGAIN_OPEN_S)
 
-    async def look(self) -> Port25:
-        """One connection to one host of each operator, all at once."""
-        domains = dict.fromkeys([self.manners.mail_from.rpartition("@")[2], *self.domains])
-        routes = await asyncio.gather(*(self._route(domain) for domain in domains))
-        hosts = {operator_of(host.name).name: host for host in routes if host is not None}
-        heard = await asyncio.gather(*(self._answers(host) for host in hosts.values()))
-        if any(heard):
-            return Port25.OPEN
-        return Port25.CLOSED if len(heard) >= _ENOUGH else Port25.UNTOLD
 
-    async def _route(self, domain: str) -> MailHost | None:
-        return (await find_route(domain, resolver=self.resolver, is_public=self.is_public)).host
+async def look_at_port(
+    resolver: Resolver, manners: Manners, is_public: Callable[[str], bool], domains: Sequence[str]
+) -> Port25:
+    """One connection to one host of each operator, all at once: of the sender's own domain, and of these."""
+    names = dict.fromkeys([manners.mail_from.rpartition("@")[2], *domains])
+    routes = await asyncio.gather(*(find_route(name, resolver=resolver, is_public=is_public) for name in names))
+    hosts = {operator_of(route.host.name).name: route.host for route in routes if route.host is not None}
+    answers = await asyncio.gather(*(_answers(host, manners) for host in hosts.values()))
+    heard = [answer for answer in answers if answer is not None]
+    if any(heard):
+        return Port25.OPEN
+    return Port25.CLOSED if len(heard) >= _ENOUGH else Port25.UNTOLD
 
-    async def _answers(self, host: MailHost) -> bool:
-        """Whether anything came back, if only a refusal. A proxy that fails is no closed port."""
-        try:
-            dialogue = await Dialogue.open(host.addresses[0], host=host.name, manners=self.manners)
-        except DialogueEnded as ended:
-            return ended.trouble not in _SILENT
-        except Refused:
-            return True
-        await dialogue.aclose()
+
+async def _answers(host: MailHost, manners: Manners) -> bool | None:
+    """Whether anything came back, if only a refusal. None: a proxy that fails tells nothing of the port."""
+    try:
+        dialogue = await Dialogue.open(host.addresses[0], host=host.name, manners=manners)
+    except DialogueEnded as ended:
+        return None if ended.trouble is Trouble.PROXY_FAILED else ended.trouble not in _SILENT
+    except Refused:
         return True
+    await dialogue.aclose()
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +171,7 @@ class SelfTest:
         try:
             dialogue = await Dialogue.open(route.host.addresses[0], host=route.host.name, manners=self.manners)
         except DialogueEnded as ended:
-            return Finding("port", "port_silent" if ended.trouble in _SILENT else "port_open", facts)
+            return Finding("port", _PORT_CODES.get(ended.trouble, "port_open"), facts)
         except Refused as refused:
             return Finding("port", "port_open_refused", {**facts, "smtp_code": refused.reply.code})
         await dialogue.aclose()

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from vouchpost_gateway.checks.lists import DomainLists
 from vouchpost_gateway.checks.policy import Policy
+from vouchpost_gateway.checks.selftest import Port25
 from vouchpost_gateway.domain.verification import Finding
 from vouchpost_gateway.ledger.fitness import CLOCK_BROKEN_S, Problem
 
@@ -149,6 +150,7 @@ _MAIL_TEXTS: Mapping[str, str] = MappingProxyType(
         "port_open": "{host} can be reached on port {port}",
         "port_open_refused": "{host} can be reached on port {port}, and refuses us with {smtp_code}",
         "port_silent": "{host} does not answer on port {port}: it is down, or the port is closed from here",
+        "proxy_failed": "the proxy to mail hosts cannot be used: see smtp_proxy",
         "untold": "could not be told",
     }
 )
@@ -160,6 +162,21 @@ def mail_line(finding: Finding | None) -> Line:
         return Line(Level.FINE, "mail hosts", "are not asked: VOUCHPOST_SMTP_MAIL_FROM is not set")
     level = Level.FINE if finding.code in _MAIL_FINE else Level.NOTABLE
     return Line(level, f"mail hosts, {finding.check}", _MAIL_TEXTS[finding.code].format_map(finding.facts))
+
+
+def port_line(found: Port25) -> Line:
+    """What several operators' hosts say of port 25 from here, as a worker finds it at its start."""
+    level = Level.FINE if found is Port25.OPEN else Level.NOTABLE
+    return Line(level, "mail hosts, port 25", _PORT_TEXTS[found])
+
+
+_PORT_TEXTS: Mapping[Port25, str] = MappingProxyType(
+    {
+        Port25.OPEN: "is open from here",
+        Port25.CLOSED: "is closed from here: hosts of several operators are silent, so workers ask none and say so",
+        Port25.UNTOLD: "could not be told: see DNS and smtp_selftest_domains",
+    }
+)
 
 
 def _days(seconds: float) -> str:

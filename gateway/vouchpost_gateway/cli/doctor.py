@@ -17,7 +17,7 @@ from vouchpost_gateway.checks.dns import DnsOutcome, Resolver
 from vouchpost_gateway.checks.lists import DomainLists
 from vouchpost_gateway.checks.nameservers import servers_of
 from vouchpost_gateway.checks.policy import default_policy
-from vouchpost_gateway.checks.selftest import SelfTest
+from vouchpost_gateway.checks.selftest import SelfTest, look_at_port
 from vouchpost_gateway.cli.diagnosis import (
     Census,
     Level,
@@ -30,6 +30,7 @@ from vouchpost_gateway.cli.diagnosis import (
     mail_line,
     open_files_line,
     partitions_line,
+    port_line,
     redis_lines,
     retention_line,
 )
@@ -224,7 +225,9 @@ async def _mail_lines(settings: Settings) -> list[Line]:
     servers = servers_of([str(server) for server in settings.dns_servers])
     resolver = Resolver(servers, timeout_s=settings.dns_timeout_s)
     try:
-        return [mail_line(finding) for finding in await SelfTest(resolver, manners, is_public).findings()]
+        lines = [mail_line(finding) for finding in await SelfTest(resolver, manners, is_public).findings()]
+        domains = settings.smtp_selftest_domains
+        return [*lines, port_line(await look_at_port(resolver, manners, is_public, domains))]
     finally:
         await resolver.aclose()
 

@@ -84,6 +84,8 @@ class TenantPolicy:
 
     def says_of(self, address: str, domain: str) -> str | None:
         """`allowed`, `denied` or None. The address itself counts before its domain, a name before those it is under."""
+        if not (self.allow or self.deny):
+            return None
         for entry in (address.lower(), *_name_and_parents(domain)):
             if entry in self.allow:
                 return "allowed"

@@ -17,6 +17,10 @@ from vouchpost_gateway.checks.syntax import Mailbox, normalise
         ("jane+news@yahoo.com", "jane+news@yahoo.com"),
         ("jane.doe+x@proton.me", "janedoe@proton.me"),
         ("+news@gmail.com", "+news@gmail.com"),
+        ("Jane+news@hotmail.fr", "jane@hotmail.fr"),
+        ("jane-news@yahoo.es", "jane@yahoo.es"),
+        ("jane+news@hotmail.somebodys.net", "jane+news@hotmail.somebodys.net"),
+        ("jane-news@yahoo.vouchpost.com", "jane-news@yahoo.vouchpost.com"),
         ("Jane.Doe+news@b.example", "Jane.Doe+news@b.example"),
     ],
 )

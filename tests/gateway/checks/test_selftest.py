@@ -10,6 +10,7 @@ import pytest
 from vouchpost_gateway.checks.dns import NameServer, Resolver
 from vouchpost_gateway.checks.selftest import Port25, PortWatch, SelfTest
 from vouchpost_gateway.checks.smtp import Manners
+from vouchpost_gateway.checks.socks import Socks
 from vouchpost_gateway.checks.traffic import Egress
 
 from .peers import Behaviour, fails, name_server, zone
@@ -79,13 +80,16 @@ mx.big.org. 60 IN A {big}
 """
 
 
-def _watched(*, port: int, big: str = "127.0.0.1", asked: tuple[str, ...] = ("big.org",)) -> tuple[Port25, bool]:
+def _watched(
+    *, port: int, big: str = "127.0.0.1", asked: tuple[str, ...] = ("big.org",), proxy: str = ""
+) -> tuple[Port25, bool]:
     """What a look says, and whether mail hosts are still asked after it."""
 
     async def main() -> tuple[Port25, bool]:
         async with name_server(zone(NETS.format(big=big))) as peer:
             resolver = Resolver([NameServer("127.0.0.1", peer.port)], timeout_s=1)
-            manners = Manners("host.probe.net", "probe@probe.net", port=port, connect_s=0.3)
+            via = Socks.parse(proxy) if proxy else None
+            manners = Manners("host.probe.net", "probe@probe.net", port=port, connect_s=0.3, proxy=via)
             heard: asyncio.Queue[str] = asyncio.Queue()
             egress = Egress(time.monotonic)
             watch = PortWatch(resolver, manners, lambda _: True, egress, asked, heard.put_nowait)
@@ -130,6 +134,10 @@ def test_at_start_silence_of_several_operators_is_a_closed_port_and_nobody_is_as
 
 def test_one_silent_host_alone_may_be_down(silent_port: int) -> None:
     assert _watched(port=silent_port, asked=()) == (Port25.UNTOLD, False)
+
+
+def test_a_proxy_that_is_down_tells_nothing_of_the_port() -> None:
+    assert _watched(port=9, proxy="socks5://127.0.0.1:9") == (Port25.UNTOLD, False)
 
 
 def test_a_refused_connection_at_start_proves_that_the_port_is_open() -> None:

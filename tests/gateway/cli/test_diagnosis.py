@@ -2,6 +2,7 @@ import pytest
 
 from vouchpost_gateway.checks.lists import packaged_lists
 from vouchpost_gateway.checks.policy import default_policy
+from vouchpost_gateway.checks.selftest import Port25
 from vouchpost_gateway.cli.diagnosis import (
     Census,
     Level,
@@ -13,6 +14,7 @@ from vouchpost_gateway.cli.diagnosis import (
     mail_line,
     open_files_line,
     partitions_line,
+    port_line,
     redis_lines,
     retention_line,
 )
@@ -141,3 +143,7 @@ def test_the_lists_are_told_with_their_version_and_the_policy() -> None:
 
     assert packaged_lists().version in line.text
     assert default_policy().version in line.text
+
+
+def test_a_closed_port_is_worth_knowing_and_an_open_one_is_fine() -> None:
+    assert [port_line(found).level for found in Port25] == [Level.FINE, Level.NOTABLE, Level.NOTABLE]
