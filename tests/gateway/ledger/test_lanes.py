@@ -345,6 +345,21 @@ def test_a_throttled_lane_rests_and_its_items_use_up_no_attempt(bench: Bench) ->
     assert claim.progress == DeliveryProgress()
 
 
+def test_new_work_makes_no_lane_due_that_is_held_back(bench: Bench) -> None:
+    """Paused, throttled or full: the sweeper goes by the index, and would ring for nothing."""
+    (paused_one, paused), (throttled_one, throttled), (full_one, full) = (_filled(bench, 1) for _ in range(3))
+    bench.change(paused_one, enabled=False)
+    bench.turn(throttled, news=LaneNews(throttle_ms=60_000))
+    bench.claim(full, limits=ONE_AT_A_TIME)
+
+    for subscription in (paused_one, throttled_one, full_one):
+        bench.announce(subscription)
+
+    assert bench.due(paused) is None
+    assert (bench.due(throttled) or 0) > bench.now_ms() + 50_000
+    assert bench.due(full) == min(bench.in_flight(full).values())
+
+
 def test_a_throttle_is_never_shortened(bench: Bench) -> None:
     _, lane = _filled(bench, 1)
     bench.turn(lane, news=LaneNews(throttle_ms=60_000))

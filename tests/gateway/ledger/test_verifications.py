@@ -1,3 +1,4 @@
+import asyncio
 import dataclasses
 
 import pytest
@@ -102,6 +103,23 @@ def test_a_line_that_is_full_takes_no_more_and_says_so(empty_redis: str) -> None
 
         assert refused.value.retry_after_s > 0
         assert bench.accept(world=bench.new_world("other")), "other tenants are unaffected"
+
+
+def test_those_who_come_together_get_no_more_than_the_room_there_is(empty_redis: str) -> None:
+    """They share one step: each must see those before it."""
+    with Bench(empty_redis, backlog=Backlog(max_items=3)) as bench:
+
+        async def main() -> list[BaseException | object]:
+            asks = (
+                bench.verifications.accept(bench.world, bench.stem(), bench.new(), idempotency_key=None, body=b"")
+                for _ in range(9)
+            )
+            return await asyncio.gather(*asks, return_exceptions=True)
+
+        answers = bench.run(main())
+
+        assert sum(isinstance(answer, Backlogged) for answer in answers) == 6
+        assert len(bench.waiting(bench.lane())) == 3
 
 
 def test_a_line_that_is_old_takes_no_more(empty_redis: str) -> None:
