@@ -131,7 +131,7 @@ def _workers(pool: ArqRedis, settings: Settings, drains: dict[Queue, DrainLane])
 
 
 class _AnswerHere:
-    """Drains lanes without arq, for the time that its Redis has no memory for a bell: draining is what frees some."""
+    """Drains lanes without arq, while its Redis takes no bell: it is away, or full, and draining frees memory."""
 
     def __init__(self, drains: dict[Queue, DrainLane]) -> None:
         self._drains = drains

@@ -7,7 +7,9 @@ from collections.abc import Callable
 
 import pytest
 import redis
+from pydantic import SecretStr
 
+from tests.gateway.ledger.bench import MASTER_KEY, PARTITIONS, Bench
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.roles import serve_worker
 from vouchpost_gateway.settings import Settings, load_settings
@@ -18,8 +20,10 @@ def settings(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
     monkeypatch.setattr("vouchpost_gateway.wiring._JANITOR_INTERVAL_S", 0.05)
-    key = base64.b64encode(bytes(32)).decode()
-    return load_settings(ledger_url=redis_url, master_keys=key, metrics_port=0, dns_servers="127.0.0.1:1")
+    key = base64.b64encode(MASTER_KEY).decode()
+    return load_settings(
+        ledger_url=redis_url, master_keys=key, partitions=PARTITIONS, metrics_port=0, dns_servers="127.0.0.1:1"
+    )
 
 
 def _served_until(settings: Settings, role: str, holds: Callable[[], bool]) -> bool:
@@ -44,8 +48,19 @@ def test_a_verify_worker_cleans_up(settings: Settings, redis_url: str) -> None:
 @pytest.mark.parametrize("role", ["verify", "deliver"])
 def test_every_worker_sweeps(settings: Settings, redis_url: str, role: str) -> None:
     """One of either role alone is enough for a lane whose bell was lost to be rung for again."""
-    lane_id = "03.0001l.d.0001"
+    lane_id = "01.0001l.d.0001"
     with redis.Redis.from_url(redis_url) as client:
-        client.zadd(keys.due_lanes(3), {lane_id: 1})
+        client.zadd(keys.due_lanes(1), {lane_id: 1})
 
-        assert _served_until(settings, role, lambda: bool(client.hexists(keys.bells(3), lane_id)))
+        assert _served_until(settings, role, lambda: bool(client.hexists(keys.bells(1), lane_id)))
+
+
+def test_without_the_redis_of_the_bells_work_is_done_all_the_same(settings: Settings, redis_url: str) -> None:
+    """Bells are how workers share, not how they live: one that cannot ring drains what it finds."""
+    alone = settings.model_copy(update={"bells_url": SecretStr("redis://127.0.0.1:1/0")})
+    with Bench(redis_url) as bench, redis.Redis.from_url(redis_url) as client:
+        record = keys.record(bench.world, bench.accept("a@example").stem)
+        bench.lose_bell(bench.lane())
+        before = client.strlen(record)
+
+        assert _served_until(alone, "verify", lambda: client.strlen(record) > before), "it has a verdict, or a check"

@@ -18,7 +18,6 @@ from arq.jobs import serialize_job
 
 from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.lane import Lane, LaneKind, Ring
-from vouchpost_gateway.ledger.connection import LedgerRefused
 from vouchpost_gateway.ledger.store import Store
 
 JOB = "drain"
@@ -70,7 +69,7 @@ class Bells:
         self._store = store
         self._rung = rung
         self.answer_here: Callable[[Ring], None] = lambda _ring: None
-        """What to do with a ring that arq's Redis has no memory for: a worker drains the lane itself."""
+        """What to do with a ring that arq's Redis does not take, full or away: a worker drains the lane itself."""
         self._waiting: list[Ring] = []
         self._ringing: asyncio.Task[None] | None = None
 
@@ -89,10 +88,9 @@ class Bells:
                 async with asyncio.timeout(_RING_LIMIT_S):
                     await asyncio.gather(*(self._ring(ring) for ring in rings))
                     await asyncio.gather(*(self._tell(queue) for queue in {queue_of(ring) for ring in rings}))
-            except (LedgerUnavailable, TimeoutError) as error:
-                if isinstance(error, LedgerRefused) and error.code == "OOM":
-                    for ring in rings:
-                        self.answer_here(ring)
+            except (LedgerUnavailable, TimeoutError):
+                for ring in rings:
+                    self.answer_here(ring)
                 continue
             self._rung(len(rings))
 

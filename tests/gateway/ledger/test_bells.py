@@ -197,14 +197,22 @@ def test_without_memory_for_a_bell_the_worker_answers_it_itself(bench: Bench) ->
     assert answered == [ring]
 
 
-def test_a_redis_that_is_away_never_fails_a_ring() -> None:
+def test_a_redis_that_is_away_never_fails_a_ring_and_the_worker_answers_it_itself() -> None:
+    ring = Ring("01.0001l.v", 1, slow=False)
+    answered: list[Ring] = []
+
     async def main() -> None:
         store = Store("redis://127.0.0.1:1/0", connect_limit_s=0.2)
-        bells = await _rung(store, Ring("01.0001l.v", 1, slow=False))
+        bells = Bells(store)
+        bells.answer_here = answered.append
+        bells.ring([ring])
+        await bells.aclose()
         bells.ring([])
         await store.aclose()
 
     _run(main())
+
+    assert answered == [ring]
 
 
 def _run(work: Awaitable[None]) -> None:

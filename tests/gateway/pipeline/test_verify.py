@@ -186,13 +186,14 @@ def test_what_kills_workers_is_not_tried_for_ever(bench: Bench) -> None:
 
 def test_the_same_address_twice_is_one_check_and_two_events_with_one_checked_at(bench: Bench) -> None:
     first, second = bench.accept("A@example.com").stem, bench.accept("a@example.com").stem
+    bench.accept("a@Example.com")
     verifier = Scripted(VALID)
     verify = _verify(bench, verifier)
 
-    _worked(bench, verify)
-    _worked(bench, verify)
+    for _ in range(3):
+        _worked(bench, verify)
 
-    assert len(verifier.asked) == 1
+    assert len(verifier.asked) == 1, "whom a verdict answered leaves it for the next"
     one, two = _event(bench, first), _event(bench, second)
     assert one["checked_at"] == two["checked_at"]
     assert one["email_hash"] == two["email_hash"]
