@@ -154,6 +154,29 @@ def test_two_workers_keep_one_measure(redis_url: str) -> None:
     assert asyncio.run(main()) == FAST.at_once
 
 
+def test_nothing_that_is_shared_stays_for_ever(redis_url: str) -> None:
+    """There are as many operators as domains with mail hosts of their own."""
+
+    async def main() -> list[int]:
+        store = Store(redis_url)
+        await store.ask("FLUSHDB")
+        records = OperatorRecords(store)
+        for number, limits in enumerate([Limits(), Limits(daily_cap=9)]):
+            await records.enter(f"op{number}.net", "t", limits)
+            await records.leave(f"op{number}.net", "t", limits, good=False)
+            await records.enter(f"op{number}.net", "t2", limits)
+        await records.learn_catch_all("p", takes_all=True, seconds=60)
+        left = [await store.ask("PTTL", key) for key in await store.ask("KEYS", "*")]
+        await store.aclose()
+        return left
+
+    left = asyncio.run(main())
+
+    assert len(left) == 6
+    assert all(0 < milliseconds <= 86_400_000 for milliseconds in left)
+    assert sum(milliseconds > 3_600_000 for milliseconds in left) == 2  # the counts of the day
+
+
 class Down(OneProcess):
     """A ledger that does not answer."""
 

@@ -4,7 +4,7 @@
 -- Answers {'go' | 'busy' | 'resting' | 'capped', ms until it is worth asking again}
 local turn, lease_ms, at_once, interval = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local cap, total_cap = tonumber(ARGV[5]), tonumber(ARGV[6])
-local DAY_MS = 86400000
+local DAY_MS, KEPT_MS = 86400000, 900000
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local today, until_tomorrow = math.floor(now / DAY_MS), DAY_MS - now % DAY_MS
@@ -28,7 +28,8 @@ if ahead > 0 then return {'busy', math.ceil(ahead)} end
 redis.call('ZADD', KEYS[1], string.format('%.0f', now + lease_ms), turn)
 redis.call('PEXPIRE', KEYS[1], lease_ms * 2)
 redis.call('HSET', KEYS[2], 'next_at', string.format('%.0f', from + interval), 'day', today, 'used', used + 1)
-redis.call('PEXPIRE', KEYS[2], DAY_MS)
+-- There are as many operators as there are domains with a host of their own: without a cap none is kept for long.
+redis.call('PEXPIRE', KEYS[2], cap > 0 and DAY_MS or KEPT_MS)
 if total == 0 then redis.call('DEL', KEYS[3]) end -- yesterday's
 redis.call('HINCRBY', KEYS[3], today, 1)
 redis.call('PEXPIRE', KEYS[3], DAY_MS)
