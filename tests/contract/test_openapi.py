@@ -17,6 +17,7 @@ from vouchpost_gateway.domain.delivery import DeliveryState, Outcome
 from vouchpost_gateway.domain.event import EventType
 from vouchpost_gateway.domain.outcome import Failure
 from vouchpost_gateway.domain.subscription import DisabledReason
+from vouchpost_gateway.domain.tenant_policy import AMENDABLE
 from vouchpost_gateway.domain.verification import Depth, Priority, ReasonCode, Status
 from vouchpost_gateway.domain.world import Scope
 
@@ -120,6 +121,13 @@ def test_closed_lists_have_the_same_words(name: str) -> None:
 
 def test_a_final_status_is_any_but_pending() -> None:
     assert schema_of("FinalStatus")["enum"] == [status for status in Status if status is not Status.PENDING]
+
+
+def test_a_tenant_may_call_a_finding_what_is_written_down_and_nothing_else() -> None:
+    promised_words = {name: set(value["enum"]) for name, value in schema_of("Statuses")["properties"].items()}
+
+    assert promised_words == {name: set(statuses) for name, statuses in AMENDABLE.items()}
+    assert schema_of("Statuses")["additionalProperties"] is False
 
 
 def test_reasons_of_failed_attempts_have_the_same_words() -> None:
