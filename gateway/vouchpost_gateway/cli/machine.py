@@ -2,12 +2,11 @@
 
 import asyncio
 import os
-import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vouchpost_gateway.domain.errors import Misconfigured
+from vouchpost_gateway.cli.binding import bindable
 from vouchpost_gateway.embedded.home import Home
 from vouchpost_gateway.embedded.ports import free_port
 from vouchpost_gateway.embedded.redis_server import RedisPlan, new_password, prepare
@@ -20,7 +19,6 @@ LOOPBACK = "127.0.0.1"
 
 _PROBE_LIMIT_S = 2.0
 _ROLES = ("api", "verify", "deliver")
-_ZERO_MEANS = {"api_port": " for any free one", "metrics_port": " for no metrics"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +62,10 @@ def _resolved(settings: Settings, home: Home, redis: RedisPlan | None) -> Settin
         decided["ledger_url"] = redis.url
     if not settings.master_keys:
         decided["master_keys"] = home.master_key_file.read_text(encoding="ascii")
-    decided["api_port"] = _bindable("api_port", settings.api_host, settings.api_port)
+    decided["api_port"] = bindable("api_port", settings.api_host, settings.api_port)
     decided["sandbox_dns"] = settings.sandbox_dns or HostPort(LOOPBACK, free_port())
     for offset in range(len(_ROLES) if settings.metrics_port else 0):
-        _bindable("metrics_port", settings.metrics_host, settings.metrics_port + offset)
+        bindable("metrics_port", settings.metrics_host, settings.metrics_port + offset)
     return load_settings(**decided)
 
 
@@ -170,18 +168,3 @@ async def _first_line(address: HostPort, request: bytes) -> bytes | None:
 def _within_reach(host: str) -> str:
     """Where to connect to what listens on every address: one of them."""
     return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(host, host)  # noqa: S104  compared, not bound
-
-
-def _bindable(setting: str, host: str, port: int) -> int:
-    """The port, a free one for 0; Misconfigured when it is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port or free_port()))
-        except OSError as error:
-            raise Misconfigured(
-                f"{variable(setting)}: cannot listen on {HostPort(host, port)}: {error.strerror}; "
-                f"set it to another port, or to 0{_ZERO_MEANS[setting]}"
-            ) from error
-        return int(probe.getsockname()[1])

@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 
 from vouchpost_gateway import roles
+from vouchpost_gateway.cli.binding import PortTakenError, bindable
 from vouchpost_gateway.cli.process import explained, logging_as, run
-from vouchpost_gateway.settings import load_settings
+from vouchpost_gateway.domain.errors import VouchpostError
+from vouchpost_gateway.settings import Settings, load_settings
 
 
 class Role(StrEnum):
@@ -20,6 +22,7 @@ def api() -> None:
     with explained():
         settings = load_settings()
         with logging_as("api", settings):
+            _can_listen(settings, api=True)
             run(roles.serve_api(settings))
 
 
@@ -28,4 +31,16 @@ def worker(role: Annotated[Role, typer.Option(help="What this worker does.")]) -
     with explained():
         settings = load_settings()
         with logging_as(role.value, settings):
+            _can_listen(settings, api=False)
             run(roles.serve_worker(settings, role.value))
+
+
+def _can_listen(settings: Settings, *, api: bool) -> None:
+    """In words, before the servers say it in theirs. Not for good: the port may be free at the next start."""
+    try:
+        if api and settings.api_port:
+            bindable("api_port", settings.api_host, settings.api_port)
+        if settings.metrics_port:
+            bindable("metrics_port", settings.metrics_host, settings.metrics_port)
+    except PortTakenError as error:
+        raise VouchpostError(str(error)) from error
