@@ -282,7 +282,7 @@ async def deliver_work(gateway: Gateway) -> AsyncIterator[Deliver]:
         timeout_s=settings.push_timeout_s,
         connections=ROOM,
         allow_networks=tuple(settings.push_allow_networks),
-        closed_ports=_own_ports(settings),
+        closed_ports=own_ports(settings),
         names=SystemNames(
             servers=[(server.host, server.port) for server in settings.dns_servers], timeout_s=settings.dns_timeout_s
         ),
@@ -301,11 +301,16 @@ async def deliver_work(gateway: Gateway) -> AsyncIterator[Deliver]:
         await sender.aclose()
 
 
-def _own_ports(settings: Settings) -> frozenset[int]:
-    """Where our own services listen: no subscriber lives there, whatever a test key may reach on this machine."""
+def own_ports(settings: Settings) -> frozenset[int]:
+    """Where our own services listen: no subscriber lives there, whatever a test key may reach on this machine.
+
+    Which of the three ports of metrics that `up` uses is this process's own, it does not know.
+    """
     urls = (settings.ledger_url.get_secret_value(), settings.ring_url.get_secret_value())
     ports = {Address.parse(url).port for url in urls} | {settings.api_port}
-    return frozenset(ports | {settings.metrics_port + offset for offset in range(3) if settings.metrics_port})
+    if settings.sandbox_dns is not None:
+        ports.add(settings.sandbox_dns.port)
+    return frozenset(ports | {settings.metrics_port + offset for offset in range(-2, 3) if settings.metrics_port})
 
 
 class _Events:

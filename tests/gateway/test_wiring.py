@@ -8,7 +8,7 @@ import redis
 
 from vouchpost_gateway.domain.errors import Misconfigured
 from vouchpost_gateway.settings import load_settings
-from vouchpost_gateway.wiring import now_ms, opened, owned
+from vouchpost_gateway.wiring import now_ms, opened, own_ports, owned
 
 
 async def start(url: str, *master_keys: bytes, tenant: str | None = None) -> None:
@@ -33,6 +33,20 @@ def test_no_process_starts_with_master_keys_that_open_nothing_in_the_ledger(url:
 
 def test_a_process_starts_when_any_of_its_master_keys_opens_the_ledger(url: str) -> None:
     asyncio.run(start(url, b"b" * 32, b"a" * 32))
+
+
+@pytest.mark.parametrize("role", [0, 1, 2], ids=["api", "verify", "deliver"])
+def test_no_push_goes_to_a_port_of_our_own_whichever_process_sends_it(role: int) -> None:
+    """`up` gives its three processes three ports in a row for their metrics."""
+    settings = load_settings(
+        ledger_url="redis://127.0.0.1:7001/0",
+        bells_url="redis://127.0.0.1:7002/0",
+        api_port=7003,
+        sandbox_dns="127.0.0.1:7004",
+        metrics_port=9464 + role,
+    )
+
+    assert own_ports(settings) >= {7001, 7002, 7003, 7004, 9464, 9465, 9466}
 
 
 def test_a_process_that_lost_one_of_its_tasks_ends_in_good_order() -> None:

@@ -96,7 +96,7 @@ KINDS: dict[type[VouchpostError], Kind] = {
         "ledger-unavailable",
         "The ledger does not answer",
         503,
-        "It may or may not have been done. Ask again soon, with the same Idempotency-Key.",
+        "It may or may not have been done. Ask again soon, with the same Idempotency-Key where one was given.",
     ),
     VouchpostError: INTERNAL,
 }
