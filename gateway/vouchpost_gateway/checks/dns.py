@@ -87,14 +87,20 @@ class Resolver:
         capacity: int = 100_000,
         failure_ttl_s: int = 1,
         silence_ttl_s: int = 10,
+        witness: str | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Failures are kept for a moment too (RFC 2308 7): a list of one dead domain must not wait on every row."""
+        """Failures are kept for a moment too (RFC 2308 7): a list of one dead domain must not wait on every row.
+
+        `witness` is a name that exists: servers that do not know it see no Internet, and what they call absent may be
+        there.
+        """
         self._servers = tuple(servers)
         self._timeout_s = timeout_s
         self._failure_ttls = {DnsOutcome.TIMED_OUT: silence_ttl_s}
         self._failure_ttl_s = failure_ttl_s
         self._capacity = capacity
+        self._witness = witness
         self._now = now
         self._cache: OrderedDict[_Key, tuple[float, Lookup]] = OrderedDict()
         self._flights: dict[_Key, asyncio.Task[Lookup]] = {}
@@ -147,7 +153,15 @@ class Resolver:
             return first
         # "No such name" ends a verification for good, so it is believed only when said twice: by the next server
         # if there is one. Whatever else the second answer is, it is the one that counts.
-        return await self._follow(name, kind, self._servers[1:] + self._servers[:1])
+        second = await self._follow(name, kind, self._servers[1:] + self._servers[:1])
+        blind = second.outcome is DnsOutcome.NO_NAME and not await self._sees_the_internet(name)
+        return Lookup(DnsOutcome.FAILED, detail="blind_servers") if blind else second
+
+    async def _sees_the_internet(self, asked: str) -> bool:
+        """A server of an inner network answers "no such name" to all that is outside: that is no answer."""
+        if self._witness is None or asked == self._witness:
+            return True
+        return (await self.lookup(self._witness, "TXT")).outcome in (DnsOutcome.FOUND, DnsOutcome.NO_DATA)
 
     async def _follow(self, name: str, kind: RecordType, servers: Sequence[NameServer]) -> Lookup:
         """Through aliases that the servers leave to us; a loop is a failure."""

@@ -4,12 +4,16 @@ import ipaddress
 import re
 import socket
 from collections.abc import Sequence
+from typing import Final
 
 import dns.exception
 import dns.resolver
 
 from vouchpost_gateway.checks.dns import NameServer
 from vouchpost_gateway.domain.errors import Misconfigured
+
+WITNESS: Final = "com"
+"""A name that every server knows that sees the Internet."""
 
 # resolv.conf(5): without one, the name server is the one on this machine.
 _LOCAL = NameServer("127.0.0.1")

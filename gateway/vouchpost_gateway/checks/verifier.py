@@ -18,7 +18,7 @@ from vouchpost_gateway.checks.health.check import HealthCheck
 from vouchpost_gateway.checks.lists import DomainLists, packaged_lists
 from vouchpost_gateway.checks.mailbox import MailboxCheck
 from vouchpost_gateway.checks.mx import Route, find_route
-from vouchpost_gateway.checks.nameservers import parse_server, servers_of
+from vouchpost_gateway.checks.nameservers import WITNESS, parse_server, servers_of
 from vouchpost_gateway.checks.played import PLAYED_AT, played
 from vouchpost_gateway.checks.policy import Policy, default_policy
 from vouchpost_gateway.checks.reserved import is_reserved, is_sandbox
@@ -98,7 +98,8 @@ class Verifier:
 
         Raises Misconfigured for a server that is none.
         """
-        live = Resolver(servers_of(dns_servers), timeout_s=dns_timeout_s)
+        # Servers that were named are believed; those that the system happens to have must know a name that exists.
+        live = Resolver(servers_of(dns_servers), timeout_s=dns_timeout_s, witness=None if dns_servers else WITNESS)
         if sandbox_dns is None:
             return cls(
                 live=live, sandbox=None, is_public=is_public, mailbox=mailbox, health_from=health_from, lists=lists

@@ -127,6 +127,14 @@ def dns_line(*, answered: bool, servers: Sequence[str], detail: str) -> Line:
     return Line(Level.NOTABLE, "DNS", text)
 
 
+def blind_dns_line(servers: Sequence[str], *, named: bool) -> Line:
+    """Servers that see no Internet: dangerous where they were named, since then they are believed."""
+    text = f"{', '.join(servers)} say that com does not exist, so they do not see the Internet"
+    if named:
+        return Line(Level.BROKEN, "DNS", f"{text}: every live verification would end invalid; set other dns_servers")
+    return Line(Level.NOTABLE, "DNS", f"{text}: live verifications will end as unknown; set dns_servers")
+
+
 def lists_line(lists: DomainLists, policy: Policy) -> Line:
     disposable, relays, free = len(lists.disposable), len(lists.alias_relays), len(lists.free_providers)
     named = ", ".join(f"{source.name} {source.version}".strip() for source in lists.sources)

@@ -15,13 +15,14 @@ from rich.text import Text
 
 from vouchpost_gateway.checks.dns import DnsOutcome, Resolver
 from vouchpost_gateway.checks.lists import DomainLists
-from vouchpost_gateway.checks.nameservers import servers_of
+from vouchpost_gateway.checks.nameservers import WITNESS, servers_of
 from vouchpost_gateway.checks.policy import default_policy
 from vouchpost_gateway.checks.selftest import SelfTest, look_at_port
 from vouchpost_gateway.cli.diagnosis import (
     Census,
     Level,
     Line,
+    blind_dns_line,
     clock_line,
     disk_line,
     dns_line,
@@ -51,7 +52,6 @@ from vouchpost_gateway.ledger.watch import probe
 from vouchpost_gateway.setting_types import Durability
 from vouchpost_gateway.settings import Settings
 
-_ASKED = "com"
 _HOUR_MS = 3_600_000
 _COLOURS = {Level.FINE: "green", Level.NOTABLE: "yellow", Level.BROKEN: "bold red"}
 
@@ -199,9 +199,11 @@ async def _dns_line(settings: Settings) -> Line:
     resolver = Resolver(servers, timeout_s=settings.dns_timeout_s)
     started = time.monotonic()
     try:
-        found = await resolver.lookup(_ASKED, "MX")
+        found = await resolver.lookup(WITNESS, "MX")
     finally:
         await resolver.aclose()
+    if found.outcome is DnsOutcome.NO_NAME:
+        return blind_dns_line([server.host for server in servers], named=bool(settings.dns_servers))
     answered = found.outcome.definite
     detail = f"{(time.monotonic() - started) * 1000:.0f} ms" if answered else _word(found.outcome)
     return dns_line(answered=answered, servers=[server.host for server in servers], detail=detail)

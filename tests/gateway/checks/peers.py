@@ -56,14 +56,29 @@ def _answers(peer: Peer, behave: Behaviour, data: bytes) -> list[bytes]:
 async def name_server(udp: Behaviour, tcp: Behaviour | None = None) -> AsyncIterator[Peer]:
     """Without `tcp`, connections to the port are refused."""
     peer = Peer()
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(peer, udp), local_addr=("127.0.0.1", 0))
-    peer.port = transport.get_extra_info("sockname")[1]
     async with contextlib.AsyncExitStack() as stack:
+        transport, stream = await _bound(peer, udp, tcp)
         stack.callback(transport.close)
-        if tcp is not None:
-            await stack.enter_async_context(await _stream_server(peer, tcp))
+        if stream is not None:
+            await stack.enter_async_context(stream)
         yield peer
+
+
+async def _bound(
+    peer: Peer, udp: Behaviour, tcp: Behaviour | None
+) -> tuple[asyncio.DatagramTransport, asyncio.Server | None]:
+    """One port for both; another one where somebody else has that of TCP already."""
+    loop = asyncio.get_running_loop()
+    for left in reversed(range(20)):
+        transport, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(peer, udp), local_addr=("127.0.0.1", 0))
+        peer.port = transport.get_extra_info("sockname")[1]
+        try:
+            return transport, await _stream_server(peer, tcp) if tcp else None
+        except OSError:
+            transport.close()
+            if not left:
+                raise
+    raise AssertionError
 
 
 async def _stream_server(peer: Peer, behave: Behaviour) -> asyncio.Server:

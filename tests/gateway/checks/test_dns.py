@@ -256,6 +256,28 @@ def test_a_flapping_no_such_name_is_overruled_by_the_answer() -> None:
     assert _mx(flaps).outcome is DnsOutcome.FOUND
 
 
+@pytest.mark.parametrize(
+    ("there", "outcome"),
+    [
+        ("", DnsOutcome.FAILED),
+        ("com. 60 IN NS a.gtld-servers.net.", DnsOutcome.NO_NAME),
+        ('com. 60 IN TXT "x"', DnsOutcome.NO_NAME),
+    ],
+    ids=["blind", "no data of that type", "found"],
+)
+def test_servers_that_see_no_internet_are_not_believed_that_a_name_is_absent(there: str, outcome: DnsOutcome) -> None:
+    """An inner network's server says so of every name that is outside."""
+
+    async def main() -> Lookup:
+        async with name_server(zone(there)) as peer:
+            resolver = Resolver([NameServer("127.0.0.1", peer.port)], timeout_s=1, witness="com")
+            found = await resolver.lookup("gmail.com", "MX")
+            await resolver.aclose()
+            return found
+
+    assert asyncio.run(main()).outcome is outcome
+
+
 def test_one_question_is_in_flight_however_many_want_it() -> None:
     async def use(resolver: Resolver, peers: list[Peer]) -> int:
         await asyncio.gather(*(resolver.lookup("a.test", "MX") for _ in range(200)))

@@ -6,6 +6,7 @@ from vouchpost_gateway.checks.selftest import Port25
 from vouchpost_gateway.cli.diagnosis import (
     Census,
     Level,
+    blind_dns_line,
     clock_line,
     disk_line,
     dns_line,
@@ -147,3 +148,8 @@ def test_the_lists_are_told_with_their_version_and_the_policy() -> None:
 
 def test_a_closed_port_is_worth_knowing_and_an_open_one_is_fine() -> None:
     assert [port_line(found).level for found in Port25] == [Level.FINE, Level.NOTABLE, Level.NOTABLE]
+
+
+def test_servers_that_see_no_internet_are_worse_where_they_were_named() -> None:
+    assert blind_dns_line(["10.0.0.2"], named=False).level is Level.NOTABLE
+    assert blind_dns_line(["10.0.0.2"], named=True).level is Level.BROKEN
