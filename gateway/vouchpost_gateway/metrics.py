@@ -5,6 +5,7 @@ Counting costs a microsecond or two. What is dear to know (lanes, memory) is set
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
@@ -38,6 +39,8 @@ class Metrics:
         self._memory = self._gauge("ledger_memory_bytes", "Memory that the ledger's Redis uses, and may use", "what")
         self._ready = self._gauge("ready", "1 while this process can keep its promises")
         self._lines_dropped = self._gauge("log_lines_dropped", "Log lines lost because nobody read them in time")
+        self._requests_of = lru_cache(1024)(lambda route, code: self._requests.labels(route, _class_of(code)))
+        self._attempts_of = lru_cache(1024)(lambda outcome, code: self._attempts.labels(outcome.value, _class_of(code)))
         self._start_at_zero()
 
     def verdict(self, status: Status, reason: ReasonCode) -> None:
@@ -45,7 +48,7 @@ class Metrics:
 
     def attempt(self, outcome: Outcome, status_code: int | None) -> None:
         """An attempt was settled; `status_code` is None when no answer came."""
-        self._attempts.labels(outcome.value, _class_of(status_code)).inc()
+        self._attempts_of(outcome, status_code).inc()
 
     def delivered(self, seconds_since_accepted: float) -> None:
         self._end_to_end.observe(max(0.0, seconds_since_accepted))
@@ -61,7 +64,7 @@ class Metrics:
 
     def http_request(self, route: str, _method: str, status_code: int, seconds: float) -> None:
         """A request was answered. `route` is the template of the path, from the closed list of the API."""
-        self._requests.labels(route, _class_of(status_code)).inc()
+        self._requests_of(route, status_code).inc()
         self._request_time.observe(seconds)
 
     def lanes(self, kind: LaneKind, *, items: int, oldest_due_s: float) -> None:

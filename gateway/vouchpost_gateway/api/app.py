@@ -1,17 +1,17 @@
 """The application: all paths of the API on the services they need. No I/O of its own, and no settings."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
 from starlette.routing import Route, Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from vouchpost_gateway.api import dead_letters, deliveries, events, keys, partners, policy, subscriptions, verifications
 from vouchpost_gateway.api.call import Tools
 from vouchpost_gateway.api.cursors import Cursors
-from vouchpost_gateway.api.endpoint import Nowhere, Observe, OpenPath
+from vouchpost_gateway.api.endpoint import Endpoint, Nowhere, Observe, OpenPath
 from vouchpost_gateway.api.health import alive, ready
 from vouchpost_gateway.api.operation import Operation
 from vouchpost_gateway.api.rate import GENEROUS, PROBES, Buckets, Rate
@@ -71,9 +71,19 @@ def create_app(
         url_policies={Mode.LIVE: url_policy, Mode.TEST: replace(url_policy, allow_loopback_http=True)},
     )
     edge = Edge(tools, Buckets(rate, name="key", clock=clock), body_limit_bytes, observe)
-    routes = [Route(path, Resource(path, operations, edge)) for path, operations in ROUTES.items()]
-    routes += [
-        Route("/healthz", OpenPath("/healthz", alive, observe=observe)),
-        Route("/readyz", OpenPath("/readyz", partial(ready, services.health), observe=observe)),
-    ]
-    return Router(routes, redirect_slashes=False, default=Nowhere(observe=observe))
+    endpoints: dict[str, Endpoint] = {path: Resource(path, operations, edge) for path, operations in ROUTES.items()}
+    endpoints["/healthz"] = OpenPath("/healthz", alive, observe=observe)
+    endpoints["/readyz"] = OpenPath("/readyz", partial(ready, services.health), observe=observe)
+    return _paths(endpoints, default=Nowhere(observe=observe))
+
+
+def _paths(endpoints: Mapping[str, Endpoint], *, default: Endpoint) -> ASGIApp:
+    """A path without an id, such as the one that addresses are submitted to, needs no search through all of them."""
+    by_name = {path: endpoint for path, endpoint in endpoints.items() if "{" not in path}
+    others = [Route(path, endpoint) for path, endpoint in endpoints.items() if path not in by_name]
+    router = Router(others, redirect_slashes=False, default=default)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await by_name.get(scope["path"], router)(scope, receive, send)
+
+    return application
