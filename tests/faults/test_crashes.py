@@ -12,6 +12,8 @@ from tests.faults.redis_cases import redis_empty
 from tests.faults.scene import Scene, opened
 from tests.faults.trial import Case, Trial, run
 
+pytestmark = pytest.mark.timeout(300)  # a machine that is busy starts eight processes one after the other slowly
+
 _HERE = (
     "api_killed_between_commit_and_answer",
     "verify_worker_killed",

@@ -242,6 +242,22 @@ def test_every_change_of_a_subscription_moves_the_set(bench: Bench, change: str)
     assert bench.run(bench.subscriptions.fresh(bench.world)).revision == before + 1
 
 
+def test_a_verdict_that_is_asked_for_twice_in_one_step_is_committed_once(bench: Bench) -> None:
+    """As when a frozen drain wakes up beside its successor, with what both hold."""
+    bench.accept()
+    bench.accept()
+    first, second = bench.turn(bench.lane(), want=2).claims
+
+    async def main() -> list[str]:
+        views = [await bench.verifications.view(bench.world, claim.item) for claim in (first, second)]
+        asks = [(view, claim) for view, claim in zip(views, (first, second), strict=True) if view is not None]
+        # The first leaves alone; those behind it share the next step.
+        found = await asyncio.gather(*(bench.commit_view(view, claim) for view, claim in (asks[0], asks[1], asks[1])))
+        return [answer for answer, _ in found]
+
+    assert bench.run(main()) == ["ok", "ok", "stale"]
+
+
 def test_a_verdict_is_committed_once(bench: Bench) -> None:
     subscription = bench.subscribe()
     ref = bench.delivered_to(subscription)
