@@ -26,14 +26,21 @@ class PolicyRecords:
 
     store: Store
     tenants: Tenants
-    _known: dict[World, tuple[float, TenantPolicy]] = field(default_factory=dict)
+    _known: dict[World, tuple[float, asyncio.Future[TenantPolicy]]] = field(default_factory=dict)
 
     async def cached(self, world: World) -> TenantPolicy:
+        """One read at a time, however many want it."""
         now = asyncio.get_running_loop().time()
         held = self._known.get(world)
         if held is None or now >= held[0]:
-            held = self._known[world] = (now + _KEPT_S, await self.read(world))
-        return held[1]
+            held = self._known[world] = (now + _KEPT_S, asyncio.ensure_future(self.read(world)))
+        try:
+            # Shielded: one caller that is cut off must not take the answer from the others.
+            return await asyncio.shield(held[1])
+        except LedgerUnavailable:
+            if self._known.get(world) is held:
+                del self._known[world]
+            raise
 
     async def read(self, world: World) -> TenantPolicy:
         """As stored; LedgerUnavailable for what a later release wrote."""

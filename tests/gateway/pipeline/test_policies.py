@@ -1,5 +1,6 @@
 """A tenant's policy on the whole way: from the ledger to the question, to the verdict, and again without a check."""
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -49,6 +50,24 @@ def test_a_policy_that_cannot_be_read_is_told_and_judges_nobody(bench: Bench, ke
 
     with pytest.raises(LedgerUnavailable):
         bench.run(_policies(bench).read(bench.world))
+
+
+def test_many_who_want_a_policy_at_once_read_it_once_and_a_failure_is_not_kept(bench: Bench) -> None:
+    policies = _policies(bench)
+    bench.run(policies.write(bench.world, RISKY_ROLES))
+    before = bench.raw.info("commandstats")["cmdstat_get"]["calls"]
+
+    async def many() -> list[TenantPolicy]:
+        return await asyncio.gather(*(policies.cached(bench.world) for _ in range(50)))
+
+    assert bench.run(many()) == [RISKY_ROLES] * 50
+    assert bench.raw.info("commandstats")["cmdstat_get"]["calls"] - before == 1
+    policies.forget()
+    bench.raw.set(policy_key(bench.world), b"junk")
+    with pytest.raises(LedgerUnavailable):
+        bench.run(policies.cached(bench.world))
+    bench.run(policies.write(bench.world, NO_POLICY))
+    assert bench.run(policies.cached(bench.world)) == NO_POLICY
 
 
 def test_what_a_later_release_lets_amend_is_left_at_its_default(bench: Bench) -> None:

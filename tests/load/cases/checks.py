@@ -140,9 +140,7 @@ def _with_farm(use: Callable[[Verifier], Awaitable[T]]) -> T:
 
 async def _opened(names: int, mail: int, use: Callable[[Verifier], Awaitable[T]]) -> T:
     manners = Manners("probe.vouchpost.test", "probe@vouchpost.test", port=mail)
-    verifier = Verifier.open(
-        dns_servers=[f"127.0.0.1:{names}"], is_public=lambda _: True, mailbox=MailboxCheck(manners)
-    )
+    verifier = Verifier.open(dns_servers=[f"127.0.0.1:{names}"], is_public=lambda _: True, mailbox=_mailbox(manners))
     try:
         return await use(verifier)
     finally:
