@@ -70,15 +70,8 @@ class Commit:
         cacheable: bool,
     ) -> None:
         """Returns when the verdict is stored, or when it is someone else's to store."""
-        normalised = verdict.normalised or verification.address
-        email_hash = await self.records.email_hash(world, normalised)
-        new = _is_news(verification, verdict)
-        revision = verification.revision + 1 if new else verification.revision
-        event = None
-        if new:
-            event = verdict_event(
-                verification, verdict, revision=revision, at_ms=now_ms, checked_ms=checked_ms, email_hash=email_hash
-            )
+        email_hash = await self.records.email_hash(world, verdict.normalised or verification.address)
+        revision, event = _told(verification, verdict, at_ms=now_ms, checked_ms=checked_ms, email_hash=email_hash)
         known = await self.subscriptions.cached(world)
         for _ in range(_MAX_ROUNDS):
             made = Commitment(
@@ -128,6 +121,19 @@ class Commit:
         if not verdict.degraded or verification.revision >= len(delays):
             return None
         return max(delays[verification.revision], round((verdict.retry_after_s or 0) * 1000))
+
+
+def _told(
+    verification: Verification, verdict: Verdict, *, at_ms: int, checked_ms: int, email_hash: str
+) -> tuple[int, Event | None]:
+    """The revision and the event of a verdict that is news; those that were, and no event, for one that is none."""
+    if not _is_news(verification, verdict):
+        return verification.revision, None
+    revision = verification.revision + 1
+    event = verdict_event(
+        verification, verdict, revision=revision, at_ms=at_ms, checked_ms=checked_ms, email_hash=email_hash
+    )
+    return revision, event
 
 
 def _is_news(verification: Verification, verdict: Verdict) -> bool:
