@@ -136,7 +136,7 @@ class Gate:
 
     def _failed(self, submission: Submission, verification: Verification | None, error: ApiError) -> Gated:
         """A submission that was taken is safe with the gateway; the others wait in the outbox."""
-        if isinstance(error, RequestRefusedError) and error.status == 422:
+        if _is_about_the_address(error):
             raise InvalidAddressError from error
         _log.warning("gate.unverified %s", error.reason)
         self._breaker.failed()
@@ -147,3 +147,10 @@ class Gate:
     def _later(self, submission: Submission) -> Gated:
         self._outbox.add(submission)
         return Gated(submission.email, State.UNVERIFIED)
+
+
+def _is_about_the_address(error: ApiError) -> bool:
+    """A subject id that is too long, say, is the application's fault, and nothing to tell the visitor about."""
+    if not isinstance(error, RequestRefusedError) or error.status != 422:
+        return False
+    return not error.fields or any(field.field == "email" for field in error.fields)

@@ -20,6 +20,7 @@ class FakeGateway:
 
     up: bool = True
     refuse_with: int | None = None
+    refused_field: str | None = None
     verdict: str = "pending"
     taken: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: int = 0
@@ -32,7 +33,8 @@ class FakeGateway:
         if not self.up:
             raise httpx.ConnectError("down")
         if self.refuse_with:
-            return httpx.Response(self.refuse_with, json={"title": "refused"})
+            errors = [{"field": self.refused_field, "reason": "is wrong"}] if self.refused_field else []
+            return httpx.Response(self.refuse_with, json={"title": "refused", "errors": errors})
         if request.method == "POST":
             self.taken.setdefault(request.headers["idempotency-key"], json.loads(request.content))
         return httpx.Response(202, json={"id": "vrf_1", "status": self._status(request), "sequence": 7})

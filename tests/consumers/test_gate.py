@@ -114,8 +114,15 @@ def test_a_key_that_is_wrong_is_not_the_visitors_fault(bench: Bench) -> None:
     assert bench.waiting() == ["ann@example.com"]
 
 
-def test_what_the_gateway_calls_no_address_is_turned_away(bench: Bench) -> None:
-    bench.gateway.refuse_with = 422
+def test_a_subject_id_that_the_gateway_refuses_is_not_the_visitors_fault(bench: Bench) -> None:
+    bench.gateway.refuse_with, bench.gateway.refused_field = 422, "subject_id"
+
+    assert bench.check("ann@example.com")[0].state is State.UNVERIFIED
+
+
+@pytest.mark.parametrize("field", [None, "email"])
+def test_what_the_gateway_calls_no_address_is_turned_away(bench: Bench, field: str | None) -> None:
+    bench.gateway.refuse_with, bench.gateway.refused_field = 422, field
 
     with pytest.raises(InvalidAddressError):
         bench.check("ann@example.com")
