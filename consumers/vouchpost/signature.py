@@ -10,6 +10,7 @@ import binascii
 import hmac
 import re
 import time
+from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -87,8 +88,7 @@ class Verifier:
             raise MessageError("the body is bytes, exactly as they came: not text, and nothing that was parsed before")
         if len(body) > self.body_limit:
             raise BodyTooLargeError
-        content = b"%b.%b.%b" % (event_id.encode(), timestamp.encode(), body)
-        if not self._any_match(candidates, content):
+        if not self._any_match(candidates, f"{event_id}.{timestamp}.".encode() + body):
             raise NoMatchingSignatureError
         return event_id, attempted_s
 
@@ -108,7 +108,7 @@ class Verifier:
         for prepared in self._macs:
             mac = prepared.copy()
             mac.update(content)
-            expected = base64.b64encode(mac.digest())
+            expected = b2a_base64(mac.digest(), newline=False)
             for candidate in candidates:
                 if hmac.compare_digest(candidate, expected):
                     return True
@@ -118,20 +118,20 @@ class Verifier:
 def _three(headers: Headers) -> tuple[str, str, str]:
     """The three headers, each exactly once, each of them text."""
     found = _found(headers)
-    for name in _ORDER:
-        value = found.get(name)
-        if not value:
-            raise MissingHeaderError(f"{name} is missing")
-        if not isinstance(value, str):
-            raise MalformedHeaderError(reason="malformed_header", detail=f"{name} is not text: {_SHAPE}")
-    return found[ID_HEADER], found[TIMESTAMP_HEADER], found[SIGNATURE_HEADER]
+    event_id, timestamp, signatures = found.get(ID_HEADER), found.get(TIMESTAMP_HEADER), found.get(SIGNATURE_HEADER)
+    if not event_id or not timestamp or not signatures:
+        missing = next(name for name in _ORDER if not found.get(name))
+        raise MissingHeaderError(f"{missing} is missing")
+    if not (isinstance(event_id, str) and isinstance(timestamp, str) and isinstance(signatures, str)):
+        raise MalformedHeaderError(reason="malformed_header", detail=_SHAPE)
+    return event_id, timestamp, signatures
 
 
 def _found(headers: Headers) -> dict[str, str]:
     """Raw bytes, and whatever else is not pairs of text, are an error of the tree too."""
     found: dict[str, str] = {}
     try:
-        for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+        for name, value in headers.items() if isinstance(headers, (dict, Mapping)) else headers:
             lowered = name.lower()
             if lowered in _NAMES:
                 if lowered in found:
@@ -151,7 +151,7 @@ def _candidates(header: str) -> list[bytes]:
     entries = [entry for entry in header.split(" ") if entry]
     if len(entries) > MAX_SIGNATURES:
         raise MalformedHeaderError(reason="too_many_signatures", detail=f"at most {MAX_SIGNATURES} signatures")
-    return [entry[3:].encode() for entry in entries if entry.startswith("v1,") and entry.isascii()]
+    return [entry[3:].encode() for entry in entries if entry[:3] == "v1," and entry.isascii()]
 
 
 def _key(text: str) -> bytes:
