@@ -170,6 +170,18 @@ def test_a_full_lane_is_due_again_once_something_is_settled(bench: Bench) -> Non
     assert turn.next_due_ms <= turn.now_ms
 
 
+def test_a_full_lane_is_due_again_once_a_verdict_is_committed(bench: Bench) -> None:
+    """A commit takes what was in flight without a turn of the lane."""
+    bench.accept()
+    bench.accept()
+    claim = bench.claim(bench.lane(), limits=ONE_AT_A_TIME)
+    assert (bench.due(bench.lane()) or 0) > bench.now_ms(), "full until the lease ends"
+
+    assert bench.commit(claim) == "ok"
+
+    assert (bench.due(bench.lane()) or 0) <= bench.now_ms()
+
+
 def test_a_full_lane_is_due_again_once_what_was_in_flight_is_erased(bench: Bench) -> None:
     subscription = bench.subscribe()
     first = bench.delivered_to(subscription)
