@@ -40,6 +40,11 @@ class Lane:
     def suffix(self) -> str:
         return f"d.{encode(self.number, 4)}" if self.kind is LaneKind.DELIVERIES else self.kind.value
 
+    @staticmethod
+    def is_known(lane_id: str) -> bool:
+        """Whether `parse` takes it. A later release, side by side with this one, may have lanes of other kinds."""
+        return _LANE_ID.fullmatch(lane_id) is not None
+
     @classmethod
     def parse(cls, lane_id: str) -> "Lane":
         """The lane that an arq job names; ValueError for anything that `id` did not write."""

@@ -94,7 +94,7 @@ class Lanes:
         """The rings of the lanes of a partition that are due and silent."""
         names = [keys.due_lanes(partition), keys.bells(partition)]
         reply = await self.store.run(_SWEEP, names, [limit, self.bells.ring_ms, _LOOKED_AT])
-        return rings(reply)
+        return [ring for ring in rings(reply) if Lane.is_known(ring.lane_id)]
 
     async def enlist(
         self,
@@ -116,14 +116,15 @@ class Lanes:
     async def overview(self, partition: int, *, now_ms: int) -> list[tuple[Lane, int, int]]:
         """The lanes with the oldest due work: each with how many items it holds, and how long it has been due, ms."""
         flat = await self.store.call("ZRANGE", keys.due_lanes(partition), 0, _OVERVIEW - 1, "WITHSCORES")
-        lanes = [Lane.parse(lane_id.decode()) for lane_id in flat[::2]]
-        counts = await asyncio.gather(
-            *(self.store.call("ZCARD", keys.lane_part(lane, part)) for lane in lanes for part in "012f")
-        )
-        return [
-            (lane, sum(counts[4 * at : 4 * at + 4]), max(0, now_ms - int(float(due))))
-            for at, (lane, due) in enumerate(zip(lanes, flat[1::2], strict=True))
+        seen = [
+            (Lane.parse(name.decode()), int(float(due)))
+            for name, due in zip(flat[::2], flat[1::2], strict=True)
+            if Lane.is_known(name.decode())
         ]
+        counts = await asyncio.gather(
+            *(self.store.call("ZCARD", keys.lane_part(lane, part)) for lane, _ in seen for part in "012f")
+        )
+        return [(lane, sum(counts[4 * at : 4 * at + 4]), max(0, now_ms - due)) for at, (lane, due) in enumerate(seen)]
 
 
 @dataclass(frozen=True, slots=True)

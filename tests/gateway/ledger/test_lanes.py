@@ -534,6 +534,17 @@ def test_busy_lanes_hide_no_silent_one_behind_them(bench: Bench) -> None:
     assert [ring.lane_id for ring in bench.sweep()] == [bench.lane().id]
 
 
+def test_lanes_of_a_later_release_are_left_to_it_and_keep_nothing_up(bench: Bench) -> None:
+    """Both run side by side during an update, on one index of due lanes."""
+    bench.raw.zadd(keys.due_lanes(bench.world.partition), {f"{bench.world.partition:02d}.{bench.world.name}.z": 1})
+    bench.accept()
+    bench.lose_bell(bench.lane())
+
+    assert [ring.lane_id for ring in bench.sweep()] == [bench.lane().id]
+    [(lane, items, _)] = bench.run(bench.lanes.overview(bench.world.partition, now_ms=round(bench.now_ms())))
+    assert (lane, items) == (bench.lane(), 1)
+
+
 def test_a_sweep_rings_a_bounded_number_and_the_next_one_goes_on(bench: Bench) -> None:
     silent = [deliveries(bench.world, number).id for number in range(1, 300)]
     bench.raw.zadd(keys.due_lanes(bench.world.partition), dict.fromkeys(silent, 1))
