@@ -13,7 +13,8 @@ from typing import Any
 
 from starlette.types import ASGIApp
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from vouchpost_gateway.api.wire_problems import BAD_REQUEST, TOO_LATE, TOO_LONG, TOO_MANY
@@ -32,6 +33,7 @@ class Limits:
     receipt_s: float = 10
     head_bytes: int = 16_384
     connections_per_ip: int = 2_000
+    requests_in_line: int = 100  # sent in one go, behind the one that is being answered
     linger_s: float = 1  # for a peer that was refused to stop sending and read the answer
     flush_s: float = 30  # for a peer to take the last bytes of a connection that is closing
 
@@ -54,6 +56,10 @@ class GuardedConfig(Config):
 
 class BadFramingError(Exception):
     """The head says something that two servers could read differently."""
+
+
+class TooManyInLineError(Exception):
+    """More requests were sent without waiting for an answer than are kept."""
 
 
 class HeadTooLargeError(Exception):
@@ -83,6 +89,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._framing_bytes = 0
         self._refusal = BAD_REQUEST
         self._refused = False
+        self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         super().connection_made(transport)
@@ -97,6 +104,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._end_receipt()
         if self._flush is not None:
             self._flush.cancel()
+        self._tell_the_application()
         if self._ip is not None:
             self._guard.open[self._ip] -= 1
             if self._guard.open[self._ip] <= 0:
@@ -121,6 +129,8 @@ class GuardedConnection(HttpToolsProtocol):
             self._receipt = self.loop.call_later(self._guard.limits.receipt_s, self._receipt_over)
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= self._guard.limits.requests_in_line:
+            raise TooManyInLineError
         super().on_message_begin()
         self._in_message = self._in_head = True
 
@@ -189,11 +199,16 @@ class GuardedConnection(HttpToolsProtocol):
         else:
             self._close()
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _tell_the_application(self) -> None:
-        """For the request that is being handled, if any, the client is gone."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+        """For the request that is being handled, if any, the client is gone. uvicorn tells the last in line only."""
+        self.pipeline.clear()
+        if self._running is not None and not self._running.response_complete:
+            self._running.disconnected = True
+            self._running.message_event.set()
 
     def _owes_no_other(self) -> bool:
         if self.cycle is None:

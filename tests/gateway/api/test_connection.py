@@ -9,6 +9,7 @@ import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests.gateway.api.caller import Caller
+from tests.gateway.api.memory_services import MemoryStore
 from tests.gateway.api.running_server import connected, read_all, send, serving
 from vouchpost_gateway.api.connection import Limits
 
@@ -309,6 +310,39 @@ def test_requests_in_one_go_are_answered_in_order(app: ASGIApp) -> None:
         assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"404", b"200"]
 
     on_server(app, talk)
+
+
+def test_more_requests_in_one_go_than_are_kept_end_the_connection(app: ASGIApp) -> None:
+    """For uvicorn keeps them all, and reads on with every answer that it gives."""
+
+    async def talk(port: int) -> None:
+        keep = GET.replace(b"Connection: close\r\n", b"")
+        async with connected(port) as (reader, writer):
+            reading = asyncio.create_task(read_all(reader))
+            writer.write(keep * 30)
+            answer = await reading
+        assert answer.count(b"HTTP/1.1 200 ") <= 11
+        assert b"HTTP/1.1 4" not in answer
+
+    on_server(app, talk, Limits(receipt_s=10, requests_in_line=10, linger_s=0.2, flush_s=0.5))
+
+
+def test_a_client_that_leaves_is_missed_though_it_left_a_request_behind(caller: Caller, store: MemoryStore) -> None:
+    """Else a place among those who wait would be taken for as long as it was asked for."""
+    identifier = caller.post("/v1/verifications", {"email": "a@b.org"}).json()["id"]
+    waiting = f"GET /v1/verifications/{identifier}?wait=30 HTTP/1.1\r\nHost: x\r\n".encode()
+    waiting += f"Authorization: Bearer {caller.key}\r\n\r\n".encode()
+
+    async def talk(port: int) -> None:
+        async with connected(port) as (_reader, writer):
+            writer.write(waiting + GET)
+            async with asyncio.timeout(3):
+                await store.waiter_came.wait()
+        async with asyncio.timeout(3):
+            while store.waiters:  # noqa: ASYNC110 -- the store tells when one comes, not when one goes
+                await asyncio.sleep(0.01)
+
+    on_server(caller.app, talk)
 
 
 def test_garbage_behind_a_request_is_never_taken_for_its_answer(caller: Caller) -> None:
