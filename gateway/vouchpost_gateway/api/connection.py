@@ -35,7 +35,7 @@ class Limits:
     connections_per_ip: int = 2_000
     requests_in_line: int = 100  # sent in one go, behind the one that is being answered
     linger_s: float = 1  # for a peer that was refused to stop sending and read the answer
-    flush_s: float = 30  # for a peer to take the last bytes of a connection that is closing
+    flush_s: float = 30  # for a peer to take what it was sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._ip: str | None = None
         self._receipt: asyncio.TimerHandle | None = None
         self._flush: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
         self._in_head = True
         self._in_message = False
         self._head_bytes = 0
@@ -102,8 +103,9 @@ class GuardedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_receipt()
-        if self._flush is not None:
-            self._flush.cancel()
+        for timer in (self._flush, self._unread):
+            if timer is not None:
+                timer.cancel()
         self._tell_the_application()
         if self._ip is not None:
             self._guard.open[self._ip] -= 1
@@ -219,6 +221,16 @@ class GuardedConnection(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             self._close()
+
+    def pause_writing(self) -> None:
+        """An answer waits for the peer to take the one before, but not for ever."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._guard.limits.flush_s, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
 
     def timeout_keep_alive_handler(self) -> None:
         self._close()

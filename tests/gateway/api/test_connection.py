@@ -429,21 +429,22 @@ def test_a_body_is_asked_for_only_after_its_head_was_good(caller: Caller) -> Non
     on_server(caller.app, talk)
 
 
-def test_a_peer_that_never_reads_its_answer_is_not_waited_for(app: ASGIApp) -> None:
+@pytest.mark.parametrize("connection", [b"close", b"keep-alive"])
+def test_a_peer_that_never_reads_its_answer_is_not_waited_for(connection: bytes) -> None:
     """The answer is larger than all buffers on the way, so closing alone would wait for ever."""
 
     async def large(scope: Scope, receive: Receive, send: Send) -> None:
         body = b"x" * 20_000_000
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
+        await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": body})
 
     async def main() -> None:
         async with serving(large, QUICK) as port, connected(port) as (_reader, writer):
             writer.transport.pause_reading()  # type: ignore[attr-defined] # a read transport it is
-            writer.write(GET)
+            writer.write(GET.replace(b"close", connection) * 2)
             async with asyncio.timeout(3):
                 while not writer.transport.is_closing():
                     await asyncio.sleep(0.05)
-                    writer.write(b"x")
+                    writer.write(b"\r\n")  # between two requests it means nothing
 
     asyncio.run(main())
