@@ -19,7 +19,7 @@ from vouchpost_gateway.domain.verification import Finding
 # RFC 5737: nobody sends from it, so every term of a record is gone through, and what remains is said of strangers.
 _STRANGER: Final = "192.0.2.1"
 # The defaults of the providers that most domains send through.
-SELECTORS: Final = ("google", "selector1", "selector2", "k1", "s1", "default", "mail", "dkim")
+SELECTORS: Final = ("google", "selector1", "k1", "s1", "default", "mail")
 
 Signal = Callable[[str, Lookups], Awaitable[Finding]]
 
