@@ -20,6 +20,7 @@ def test_these_are_the_public_names() -> None:
     assert vouchpost.__all__ == sorted(vouchpost.__all__)
     assert {"Receiver", "Router", "Verifier", "Client", "AsyncClient", "Message", "Outcome"} <= set(vouchpost.__all__)
     assert all(hasattr(vouchpost, name) for name in vouchpost.__all__)
+    assert dir(vouchpost) == vouchpost.__all__
     with pytest.raises(AttributeError):
         _ = vouchpost.Webhook
 
@@ -42,6 +43,22 @@ print(json.dumps([taken, sorted(set(sys.modules) - before)]))
 
     assert best <= 0.060
     assert not {"httpx", "typer", "rich", "asyncio", "ssl", "sqlite3", "vouchpost_gateway"} & set(modules)
+
+
+def test_receiving_loads_none_of_the_heavy_things_either() -> None:
+    code = (
+        "import json, sys; from vouchpost import Message, Receiver, Router, Verifier; print(json.dumps([*sys.modules]))"
+    )
+
+    modules = set(json.loads(in_a_new_process(code)))
+
+    assert not {"httpx", "typer", "rich", "asyncio", "ssl", "sqlite3", "logging", "vouchpost_gateway"} & modules
+
+
+def test_a_module_is_there_without_having_been_imported() -> None:
+    printed = in_a_new_process("import vouchpost; print(vouchpost.errors.SignatureError is vouchpost.SignatureError)")
+
+    assert printed.strip() == "True"
 
 
 def test_only_signature_makes_messages() -> None:
