@@ -20,7 +20,10 @@ def settings() -> None:
         table.add_column(column, no_wrap=column == "variable", overflow="fold")
     for name, field in Settings.model_fields.items():
         table.add_row(
-            variable(name), _words(field.default), (field.description or "").replace("[", r"\["), here(name, os.environ)
+            variable(name),
+            default_of(field.default),
+            (field.description or "").replace("[", r"\["),
+            here(name, os.environ),
         )
     console = Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
@@ -38,7 +41,7 @@ def here(name: str, environ: Mapping[str, str]) -> str:
     return (value or "").replace("[", r"\[")
 
 
-def _words(value: object) -> str:
+def default_of(value: object) -> str:
     """A default as one would write it in the environment."""
     if value is None or value == ():
         return ""
