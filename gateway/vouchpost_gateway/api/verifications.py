@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from vouchpost_gateway.api.answer import NO_CONTENT, Answer, Header, json_answer
 from vouchpost_gateway.api.call import Call
 from vouchpost_gateway.api.disconnect import unless_client_leaves
-from vouchpost_gateway.api.fields import is_printable, printable, refuse
+from vouchpost_gateway.api.fields import WholeNumber, is_printable, printable, refuse
 from vouchpost_gateway.api.operation import LIST_PARAMETERS, Body, Operation, acts, reads, writes
 from vouchpost_gateway.api.query import whole_number
 from vouchpost_gateway.api.verification_view import verification_view
@@ -56,7 +56,7 @@ class NewVerificationBody(Body):
     priority: Annotated[Priority, Field(strict=False)] = Priority.NORMAL
     subject_id: Annotated[str, AfterValidator(printable(low=1, high=128))] | None = None
     metadata: Metadata = Field(default_factory=dict)
-    time_budget_s: Annotated[int, Field(ge=1, le=MAX_TIME_BUDGET_S)] | None = None
+    time_budget_s: Annotated[WholeNumber, Field(ge=1, le=MAX_TIME_BUDGET_S)] | None = None
 
 
 async def submit(call: Call, body: NewVerificationBody) -> Answer:

@@ -12,6 +12,7 @@ from vouchpost_gateway.domain.lane import Ring, deliveries
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.lanes import BellLimits, one_ring
+from vouchpost_gateway.ledger.reading import Reading
 from vouchpost_gateway.ledger.record import (
     Record,
     pack_delivery,
@@ -33,6 +34,10 @@ class DeliveryRecords:
 
     store: Store
     bells: BellLimits = field(default_factory=BellLimits)
+    _reading: Reading = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_reading", Reading(self.store))
 
     async def record(self, world: World, stem: str) -> Record | None:
         text = await self.store.call("GET", keys.record(world, stem))
@@ -40,7 +45,7 @@ class DeliveryRecords:
 
     async def event(self, world: World, ref: EventRef) -> Event | None:
         """The event with its stored bytes; None when it is no longer kept."""
-        text = await self.store.call("GET", keys.record(world, ref.stem))
+        text = await self._reading(world, ref.stem)
         return unpack_event(ref.stem, text, ref.revision) if text else None
 
     async def events_of(self, world: World, stem: str) -> list[tuple[Event, dict[int, DeliveryState]]]:

@@ -18,6 +18,7 @@ from vouchpost_gateway.ledger.accepting import Accepting, Backlog, Newcomer
 from vouchpost_gateway.ledger.committing import Committable, Committing, Destination
 from vouchpost_gateway.ledger.connection import Argument, LedgerRefused
 from vouchpost_gateway.ledger.lanes import BellLimits
+from vouchpost_gateway.ledger.reading import Reading
 from vouchpost_gateway.ledger.record import (
     Record,
     RequestSection,
@@ -52,11 +53,13 @@ class VerificationRecords:
     replicas: int = 0
     _accepting: Accepting = field(init=False, repr=False)
     _committing: Committing = field(init=False, repr=False)
+    _reading: Reading = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         accepting = Accepting(self.store, self.backlog, self.bells, self.idempotency_ms)
         object.__setattr__(self, "_accepting", accepting)
         object.__setattr__(self, "_committing", Committing(self.store, self.bells))
+        object.__setattr__(self, "_reading", Reading(self.store))
 
     async def accept(
         self, world: World, stem: str, new: NewVerification, *, idempotency_key: str | None, body: bytes
@@ -82,7 +85,7 @@ class VerificationRecords:
 
     async def read(self, world: World, stem: str) -> Record | None:
         """The record as it is stored; None when there is none, or it was erased."""
-        text = await self.store.call("GET", keys.record(world, stem))
+        text = await self._reading(world, stem)
         return unpack(stem, text) if text else None
 
     async def view(self, world: World, stem: str) -> Verification | None:
