@@ -100,6 +100,8 @@ class Metrics:
             self._dead_letters.labels(kind.name.lower())
         for by in ("work", "sweep"):
             self._bells.labels(by)
+        for lanes in LaneKind:
+            self.lanes(lanes, items=0, oldest_due_s=0)
 
     def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
         return Counter(f"vouchpost_{name}", help_text, labels, registry=self.registry)
