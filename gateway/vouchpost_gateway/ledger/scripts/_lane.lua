@@ -80,16 +80,19 @@ local function recount(lane, now, slow)
   end
 end
 
--- The same after adding work that is due now, for less: it makes nothing due later, and a lane that nothing holds back is
--- due now at the latest.
-local function add_to_index(lane, now)
-  local due = number_of(redis.call('ZSCORE', lane[DUE], lane.id))
+-- The same after adding work that is due now, for less, given when the index has the lane due: such work makes nothing due
+-- later, and in a lane that is paused or full nothing at all until a lease ends, which the index knows.
+local function add_to_index(lane, now, due)
   if due and due <= now then return due end
   local meta = redis.call('HMGET', lane[META], 'paused', 'full', 'not_before')
-  if meta[1] or meta[2] or meta[3] then return index(lane) end
-  redis.call('ZADD', lane[DUE], string.format('%.0f', now), lane.id)
-  return now
+  if meta[1] or meta[2] then return due end
+  local from = math.max(now, number_of(meta[3]) or now)
+  if due and due <= from then return due end
+  redis.call('ZADD', lane[DUE], string.format('%.0f', from), lane.id)
+  return from
 end
+
+local function due_of(lane) return number_of(redis.call('ZSCORE', lane[DUE], lane.id)) end
 
 -- After adding work, with the time at which the index has the lane due: decides whether to ring. Only idle -> rung rings;
 -- a drain that lingers is woken instead. Returns the generation to ring, or nil, and whether the lane is slow.

@@ -66,6 +66,6 @@ if accepted > 0 then
   for queue = 0, 2 do
     if #due[queue + 1] > 0 then redis.call('ZADD', lane[HIGH + queue], unpack(due[queue + 1])) end
   end
-  answers[1] = wake(lane, add_to_index(lane, now), now, tonumber(ARGV[6]), ARGV[7]) or ''
+  answers[1] = wake(lane, add_to_index(lane, now, due_of(lane)), now, tonumber(ARGV[6]), ARGV[7]) or ''
 end
 return answers

@@ -76,15 +76,16 @@ if #alive > 0 then redis.call('ZREM', dead_letters, unpack(alive)) end
 index(lane)
 
 local rings, first_lane, first_id = {}, LANE_KEYS + 2 + 2 * count, FIRST + FIELDS * count
-for i = 0, #ARGV - first_id do
-  if #latest == 0 then break end
+local dues = {}
+if #latest > 0 and #ARGV >= first_id then dues = redis.call('ZMSCORE', lane[DUE], unpack(ARGV, first_id)) end
+for i = 0, #dues - 1 do
   local target = lane_at(first_lane + i * LANE_KEYS, ARGV[first_id + i])
   for queue = 0, 2 do
     if #due[queue + 1] > 0 then redis.call('ZADD', target[HIGH + queue], 'NX', unpack(due[queue + 1])) end
   end
   redis.call('ZADD', target[LATEST], unpack(latest))
   redis.call('ZREMRANGEBYRANK', target[LATEST], 0, -latest_cap - 1)
-  local generation, slow = wake(target, add_to_index(target, now), now, ring_ms, wake_channel)
+  local generation, slow = wake(target, add_to_index(target, now, number_of(dues[i + 1])), now, ring_ms, wake_channel)
   if generation then
     local at = #rings
     rings[at + 1], rings[at + 2], rings[at + 3] = target.id, string.format('%.0f', generation), slow

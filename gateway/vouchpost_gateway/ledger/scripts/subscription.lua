@@ -75,7 +75,7 @@ if stem ~= '' then
       redis.call('ZADD', target[HIGH], 'NX', string.format('%.0f', now), ARGV[11])
       redis.call('ZADD', target[LATEST], 0, ARGV[11])
       redis.call('ZREMRANGEBYRANK', target[LATEST], 0, -tonumber(ARGV[14]) - 1)
-      note(target, add_to_index(target, now))
+      note(target, add_to_index(target, now, due_of(target)))
     end
   end
 end
