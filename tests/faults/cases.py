@@ -237,7 +237,7 @@ CASES = {
         Case("redis_connections_reset", redis_connections_reset),
         Case("redis_answers_lost", redis_answers_lost),
         Case("workers_stopped_too_soon", workers_stopped_too_soon, needs_redelivery=True),
-        Case("all_workers_away", all_workers_away, rate=20, recovery_limit_s=60),
+        Case("all_workers_away", all_workers_away),
         Case("subscriber_hangs", subscriber_hangs, load_s=8),
         Case("subscriber_resets", subscriber_resets),
         Case("subscriber_down", subscriber_down, needs_redelivery=False),
