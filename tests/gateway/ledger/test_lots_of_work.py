@@ -7,9 +7,13 @@ from collections.abc import Sequence
 import pytest
 
 from tests.gateway.ledger.bench import Bench
+from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
 from vouchpost_gateway.domain.errors import Backlogged, IdempotencyConflict
-from vouchpost_gateway.domain.lane import Claim
+from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
+from vouchpost_gateway.domain.lane import Claim, Settlement, SettlementKind
+from vouchpost_gateway.domain.subscription import Subscription
 from vouchpost_gateway.domain.verification import Accepted, Priority
+from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.accepting import Backlog
 
 Asked = tuple[str | None, bytes, Priority]
@@ -145,3 +149,86 @@ def test_a_lot_matched_before_the_subscriptions_moved_writes_nothing(bench: Benc
     assert commit_together(bench, claims, [subscription.number], revision=999) == ["changed"] * 4
     assert bench.waiting(bench.lane_of(subscription)) == {}
     assert len(bench.in_flight(bench.lane())) == 4
+
+
+def test_a_target_that_is_idle_becomes_due_beside_one_that_is_due_already(bench: Bench) -> None:
+    busy, idle = bench.subscribe(), bench.subscribe()
+    bench.announce(busy)
+    bench.accept()
+
+    assert bench.commit(bench.claim(bench.lane()), [busy.number, idle.number]) == "ok"
+
+    assert bench.due(bench.lane_of(idle)) is not None
+
+
+def test_each_who_reads_gets_the_record_that_was_asked_for(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    refs = [bench.delivered_to(subscription) for _ in range(5)]
+
+    async def read() -> list[tuple[str, str]]:
+        events = await asyncio.gather(*(bench.deliveries.event(bench.world, ref) for ref in refs))
+        views = await asyncio.gather(*(bench.verifications.view(bench.world, ref.stem) for ref in refs))
+        pairs = zip(events, views, strict=True)
+        return [(event.body[7:37].decode(), view.stem) for event, view in pairs if event and view]
+
+    assert bench.run(read()) == [(ref.id, ref.stem) for ref in refs]
+
+
+def claims_of(bench: Bench, subscription: Subscription, count: int) -> dict[str, Claim]:
+    """So many at once, as a subscription is given that has delivered much: a new one begins with one at a time."""
+    lane = bench.lane_of(subscription)
+    bench.raw.hset(keys.lane_part(lane, "m"), "window", count)
+    claims = {claim.item: claim for claim in bench.turn(lane, want=count).claims}
+    assert len(claims) == count
+    return claims
+
+
+def delivered(claim: Claim, *, attempts: int) -> Settlement:
+    progress = DeliveryProgress(DeliveryState.DELIVERED, attempt_count=attempts)
+    return Settlement(SettlementKind.DONE, claim.item, claim.token, progress=progress)
+
+
+def test_each_outcome_of_a_turn_goes_to_its_own_record(bench: Bench) -> None:
+    """A stale one between them too: what it would have written is skipped, and no one else's is."""
+    subscription = bench.subscribe()
+    refs = [bench.delivered_to(subscription) for _ in range(3)]
+    claims = claims_of(bench, subscription, 3)
+    first, late, last = (claims[ref.item] for ref in refs)
+    dead = DeliveryProgress(DeliveryState.DEAD, attempt_count=9)
+    stale = Settlement(SettlementKind.DEAD, late.item, late.token + 1000, progress=dead)
+
+    turn = bench.turn(bench.lane_of(subscription), delivered(first, attempts=1), stale, delivered(last, attempts=7))
+
+    assert turn.answers == ("ok", "stale", "ok")
+    found = [bench.run(bench.deliveries.get(bench.world, DeliveryRef(ref, subscription.number))) for ref in refs]
+    assert [one.attempt_count for one in found] == [1, 0, 7]
+    assert [one.state for one in found] == [DeliveryState.DELIVERED, DeliveryState.PENDING, DeliveryState.DELIVERED]
+
+
+def test_two_events_of_one_record_can_be_settled_in_one_turn(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    stem = bench.accept().stem
+    assert bench.commit(bench.claim(bench.lane()), [subscription.number], recheck_ms=0) == "ok"
+    assert bench.commit(bench.claim(bench.lane()), [subscription.number], revision=2) == "ok"
+    claims = claims_of(bench, subscription, 2)
+
+    bench.turn(bench.lane_of(subscription), *(delivered(claim, attempts=1) for claim in claims.values()))
+
+    refs = [DeliveryRef(EventRef(stem, revision), subscription.number) for revision in (1, 2)]
+    states = [bench.run(bench.deliveries.get(bench.world, ref)).state for ref in refs]
+    assert states == [DeliveryState.DELIVERED] * 2
+
+
+def test_a_delivery_that_ends_leaves_nothing_in_its_lane(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    bench.delivered_to(subscription)
+    lane = bench.lane_of(subscription)
+    claim = bench.claim(lane)
+    tried = DeliveryProgress(attempt_count=1)
+    bench.turn(lane, Settlement(SettlementKind.LATER, claim.item, claim.token, progress=tried))
+    again = bench.claim(lane)
+    assert bench.raw.hlen(keys.lane_part(lane, "s")) == 1
+
+    bench.turn(lane, delivered(again, attempts=2))
+
+    assert [bench.raw.exists(keys.lane_part(lane, part)) for part in "012fts"] == [0] * 6
