@@ -58,6 +58,21 @@ def test_while_rotating_both_secrets_verify_what_was_pending(
 
 
 @LIBRARIES
+def test_a_secret_that_was_rotated_twice_verifies_until_its_own_overlap_ends(
+    tenant: Account, consumer: Consumer, verify: Verify
+) -> None:
+    """A receiver that switches late is not cut off by those who rotate often."""
+    subscription, first = tenant.subscribe(consumer), consumer.secrets[0]
+    newest = [tenant.post(f"/v1/subscriptions/{subscription}/rotate-secret")["secret"] for _ in range(2)][-1]
+    consumer.secrets = [newest]
+    asked = tenant.submit("wenna@valid.example")
+    assert eventually(consumer.applied)
+
+    verify(first, consumer.about(asked)[-1])
+    verify(newest, consumer.about(asked)[-1])
+
+
+@LIBRARIES
 def test_without_an_overlap_the_old_secret_verifies_no_more(
     tenant: Account, consumer: Consumer, verify: Verify
 ) -> None:

@@ -41,7 +41,7 @@ def recovery_view(recovery: Recovery) -> dict[str, Any]:
 
 
 def _retires_ms(subscription: Subscription) -> int | None:
-    return next((secret.retires_ms for secret in subscription.secrets if secret.retires_ms is not None), None)
+    return max((secret.retires_ms for secret in subscription.secrets if secret.retires_ms is not None), default=None)
 
 
 def _instant(ms: int | None) -> str | None:

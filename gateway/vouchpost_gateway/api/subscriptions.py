@@ -65,7 +65,7 @@ async def delete(call: Call) -> Answer:
 
 
 async def rotate_secret(call: Call, body: RotationBody) -> Answer:
-    """The new secret signs at once; the one before goes on beside it for the overlap."""
+    """The new secret signs at once; those before go on beside it, each until its own overlap ends."""
     overlap_s = call.tools.rotation_overlap_s if body.overlap_s is None else body.overlap_s
     new_key = None if body.secret is None else parse_secret(body.secret)
     subscription = await call.services.subscriptions.rotate_secret(

@@ -4,10 +4,12 @@ import base64
 import binascii
 from dataclasses import dataclass
 
+from vouchpost_gateway.domain.errors import Conflict
+
 PREFIX = "whsec_"
 MIN_BYTES = 24
 MAX_BYTES = 64
-MAX_LIVE = 2
+MAX_LIVE = 5  # each is one more signature in every request, and receivers read a bounded number of them
 
 
 class MalformedSecretError(ValueError):
@@ -48,13 +50,20 @@ def parse_secret(text: str) -> bytes:
 def rotate(
     secrets: tuple[SigningSecret, ...], *, new_key: bytes, now_ms: int, overlap_ms: int
 ) -> tuple[SigningSecret, ...]:
-    """The new secret first; the current one retires after the overlap; older ones stop signing at once.
+    """The new secret first, then the current one for the overlap, then older ones for as long as each was promised.
 
-    When the new one signs already, a repeat whose answer was lost is what it looks like, so the one before goes on.
+    When the new one is the current one, a repeat whose answer was lost is what it looks like, and nothing changes.
+    Without an overlap all others end at once. Conflict when more than MAX_LIVE would sign.
     """
     current = next((secret for secret in secrets if secret.retires_ms is None), None)
-    if current is not None and current.key == new_key and overlap_ms > 0:
-        return secrets
     if current is None or overlap_ms <= 0:
         return (SigningSecret(new_key),)
-    return (SigningSecret(new_key), SigningSecret(current.key, retires_ms=now_ms + overlap_ms))
+    if current.key == new_key:
+        return secrets
+    older = [s for s in secrets if s is not current and s.signs_at(now_ms) and s.key != new_key]
+    if len(older) + 2 > MAX_LIVE:
+        raise Conflict(
+            f"{MAX_LIVE} secrets sign already: wait until one of them retires, or end all but the new one at once "
+            "with an overlap_s of 0"
+        )
+    return (SigningSecret(new_key), SigningSecret(current.key, retires_ms=now_ms + overlap_ms), *older)

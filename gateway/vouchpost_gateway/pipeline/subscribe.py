@@ -135,7 +135,7 @@ class Subscribe:
     async def rotate_secret(
         self, world: World, partner_id: str | None, subscription_id: str, *, overlap_ms: int, new_key: bytes | None
     ) -> Subscription:
-        """A new secret signs at once; the current one goes on signing beside it for the overlap."""
+        """A new secret signs at once; the current one goes on beside it for the overlap, and older ones for theirs."""
         before = await self.get(world, partner_id, subscription_id)
         key = new_key or self.random_bytes(_NEW_SECRET_BYTES)
         secrets = rotate(before.secrets, new_key=key, now_ms=self.now_ms(), overlap_ms=overlap_ms)

@@ -86,6 +86,24 @@ def test_the_secret_before_goes_on_for_the_overlap(caller: Caller, subscription:
     assert response.json()["retiring_secret_until"] == "2026-11-22T10:01:00.123Z"
 
 
+def test_of_several_retiring_secrets_the_last_to_end_is_shown(caller: Caller, subscription: dict[str, Any]) -> None:
+    path = f"{PATH}/{subscription['id']}/rotate-secret"
+    caller.post(path, {"overlap_s": 3600})
+
+    answer = caller.post(path, {"overlap_s": 60}).json()
+
+    assert answer["retiring_secret_until"] == "2026-11-22T11:00:00.123Z"
+
+
+def test_a_sixth_secret_within_the_overlap_is_a_conflict(caller: Caller, subscription: dict[str, Any]) -> None:
+    path = f"{PATH}/{subscription['id']}/rotate-secret"
+
+    statuses = [caller.post(path).status for _ in range(5)]
+
+    assert statuses == [200, 200, 200, 200, 409]
+    assert caller.post(path, {"overlap_s": 0}).status == 200
+
+
 def test_the_overlap_is_a_day_unless_said_otherwise(caller: Caller, subscription: dict[str, Any]) -> None:
     answer = caller.post(f"{PATH}/{subscription['id']}/rotate-secret").json()
 

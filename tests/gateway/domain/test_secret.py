@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vouchpost_gateway.domain.secret import MAX_LIVE, MalformedSecretError, SigningSecret, parse_secret, rotate
+from vouchpost_gateway.domain.errors import Conflict
+from vouchpost_gateway.domain.secret import MalformedSecretError, SigningSecret, parse_secret, rotate
 
 NOW_MS = 1_795_341_600_000
 OVERLAP_MS = 86_400_000
@@ -58,13 +59,45 @@ def test_the_old_secret_signs_until_its_overlap_ends() -> None:
     assert not old.signs_at(NOW_MS + OVERLAP_MS)
 
 
-def test_rotating_twice_leaves_two_live_secrets() -> None:
+Rotations = st.lists(st.tuples(st.integers(1, 100), st.integers(0, 100)), max_size=12)
+
+
+@given(Rotations)
+def test_every_secret_signs_until_its_own_overlap_ends(rotations: list[tuple[int, int]]) -> None:
+    """However often it is rotated meanwhile; more at a time than may be is refused, and changes nothing."""
+    secrets: tuple[SigningSecret, ...] = (SigningSecret(bytes(24)),)
+    promised, current, now_ms = dict[bytes, int](), bytes(24), 0
+    for number, (overlap_ms, pause_ms) in enumerate(rotations, 1):
+        key, live = bytes([number]) * 24, {k for k, until_ms in promised.items() if until_ms > now_ms} | {current}
+        try:
+            secrets = rotate(secrets, new_key=key, now_ms=now_ms, overlap_ms=overlap_ms)
+        except Conflict:
+            assert len(live) == 5
+        else:
+            promised[current], current = now_ms + overlap_ms, key
+        now_ms += pause_ms
+
+        signing = {secret.key for secret in secrets if secret.signs_at(now_ms)}
+        assert signing == {k for k, until_ms in promised.items() if until_ms > now_ms} | {current}
+
+
+def test_a_sixth_secret_at_a_time_is_refused_and_the_refusal_says_what_to_do() -> None:
     secrets: tuple[SigningSecret, ...] = (SigningSecret(b"a" * 24),)
-    for letter in (b"b", b"c"):
+    for letter in (b"b", b"c", b"d", b"e"):
         secrets = rotate(secrets, new_key=letter * 24, now_ms=NOW_MS, overlap_ms=OVERLAP_MS)
 
-    assert [secret.key[:1] for secret in secrets] == [b"c", b"b"]
-    assert len(secrets) <= MAX_LIVE
+    with pytest.raises(Conflict, match="overlap_s of 0"):
+        rotate(secrets, new_key=b"f" * 24, now_ms=NOW_MS, overlap_ms=OVERLAP_MS)
+
+    assert rotate(secrets, new_key=b"f" * 24, now_ms=NOW_MS, overlap_ms=0) == (SigningSecret(b"f" * 24),)
+
+
+def test_rotating_back_makes_the_retiring_secret_the_current_one() -> None:
+    once = rotate((SigningSecret(b"a" * 24),), new_key=b"b" * 24, now_ms=NOW_MS, overlap_ms=OVERLAP_MS)
+
+    back = rotate(once, new_key=b"a" * 24, now_ms=NOW_MS, overlap_ms=OVERLAP_MS)
+
+    assert back == (SigningSecret(b"a" * 24), SigningSecret(b"b" * 24, retires_ms=NOW_MS + OVERLAP_MS))
 
 
 def test_rotating_to_the_same_secret_again_changes_nothing() -> None:
