@@ -34,7 +34,11 @@ class Metrics:
         self._requests = self._counter("http_requests", "Requests answered", "route", "status_class")
         self._request_time = self._histogram("http_request_seconds", "Time to answer a request")
         self._end_to_end = self._histogram("accepted_to_delivered_seconds", "From the 202 to a subscriber's 2xx")
-        self._lane_items = self._gauge("lane_items", "Items in lanes, due, leased or later", "lanes")
+        self._lane_items = self._gauge(
+            "lane_items",
+            "Items in the lanes with the oldest due work, at most 200 of each partition; of a paused lane, none",
+            "lanes",
+        )
         self._lane_age = self._gauge("lane_oldest_due_seconds", "How long the oldest due item has waited", "lanes")
         self._memory = self._gauge("ledger_memory_bytes", "Memory that the ledger's Redis uses, and may use", "what")
         self._ready = self._gauge("ready", "1 while this process can keep its promises")
