@@ -27,7 +27,8 @@ All keys of a world share one hash tag, its partition, so each script stays in o
 | `{p07}0001l:xh`          | zset   | the hours that have an index                                                |
 | `{p07}0001l:s`           | hash   | number -> subscription                                                      |
 | `{p07}0001l:sv`          | hash   | number -> version of the subscription                                       |
-| `{p07}0001l:sc`          | zset   | number -> revision of the set at which that subscription last changed       |
+| `{p07}0001l:sc`          | zset   | number -> revision of the set at which that subscription last changed; of   |
+|                          |        | those removed the latest, and '' -> up to where removals were forgotten     |
 | `{p07}0001l:kv`, `:kd`   | zset   | dead letters: stems of verifications, ids of deliveries                     |
 | `{p07}0001l:l:LANE:0..2` | zset   | item -> when due, ms; high, normal and low priority                         |
 | `{p07}0001l:l:LANE:f`    | zset   | item in flight -> when its lease ends, ms                                   |

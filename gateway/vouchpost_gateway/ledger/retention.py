@@ -119,7 +119,8 @@ class RetentionRecords:
         return await self.verifications.erase(world, stem)
 
     async def trim(self, world: World, *, delivered_before_ms: int, dead_before_ms: int, hours_before_ms: int) -> None:
-        """Old entries of the lists of deliveries, and hours that hold nothing any more."""
+        """Old entries of the lists of deliveries, hours that hold nothing any more, and removals of subscriptions."""
+        await self.subscriptions.forget_removals(world)
         known = await self.subscriptions.fresh(world)
         for number in known.by_number:
             await self._trim_latest(world, number, encode(max(delivered_before_ms, 0), 10))

@@ -23,10 +23,17 @@ from vouchpost_gateway.ledger.store import Store
 from vouchpost_gateway.ledger.tenants import Tenants
 
 _WRITE = load("subscription")
+_FORGET = load("forget")
+_FORGET_STEP = 500
+_FORGOTTEN = b""
+"""Among the changes of a set: some removals up to here are no longer listed."""
+
 LATEST_CAP = 10_000
 """How many of a subscription's latest deliveries can be listed."""
 
 MAX_PER_WORLD = 20_000
+REMOVALS_KEPT = 1000
+"""So many removals stay listed, so that processes which read the set now and then need not read all of it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +72,11 @@ class SubscriptionRecords:
         known = self._sets.get(world, _NOTHING)
         if known.revision >= revision and known is not _NOTHING:
             return known
-        changes = keys.subscription_changes(world)
-        numbers = await self.store.call("ZRANGEBYSCORE", changes, f"({known.revision}", "+inf")
+        numbers = await self._changed(world, known.revision)
+        if _FORGOTTEN in numbers and known.revision:
+            known = _NOTHING
+            numbers = await self._changed(world, 0)
+        numbers = [number for number in numbers if number != _FORGOTTEN]
         by_number = dict(known.by_number)
         if numbers:
             seal = await self.tenants.seal(world)
@@ -79,6 +89,20 @@ class SubscriptionRecords:
                     by_number[decode(number.decode())] = _unpack(seal, packed)
         self._sets[world] = SubscriptionSet(revision, by_number)
         return self._sets[world]
+
+    async def _changed(self, world: World, revision: int) -> list[bytes]:
+        """The numbers of what changed after a revision; with _FORGOTTEN, some removals are missing."""
+        found = await self.store.call("ZRANGEBYSCORE", keys.subscription_changes(world), f"({revision}", "+inf")
+        return list(found)
+
+    async def forget_removals(self, world: World, *, kept: int = REMOVALS_KEPT) -> None:
+        """Forgets the removals of a world when there are more than `kept`. Processes that missed one read all again."""
+        changed = await self.store.call("ZCARD", keys.subscription_changes(world))
+        if changed - await self.store.call("HLEN", keys.subscriptions(world)) <= kept:
+            return
+        names, after = [keys.subscription_changes(world), keys.subscriptions(world)], b"0"
+        while last := await self.store.run(_FORGET, names, [after, _FORGET_STEP]):
+            after = last
 
     def forget(self) -> None:
         """Drops what was read: the ledger is another one now."""

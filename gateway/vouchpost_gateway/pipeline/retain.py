@@ -33,7 +33,7 @@ class RetainRecords(Protocol):
     async def erase(self, world: World, stem: str) -> bool: ...
 
     async def trim(self, world: World, *, delivered_before_ms: int, dead_before_ms: int, hours_before_ms: int) -> None:
-        """Removes index entries of deliveries past their time, and hours that hold nothing."""
+        """Removes index entries of deliveries past their time, hours that hold nothing, and marks of old removals."""
 
 
 class Archive(Protocol):

@@ -198,6 +198,7 @@ def test_every_script_runs_wherever_its_partition_lies(bench: Bench) -> None:
         bench.lose_bell(bench.lane_of(two))
         assert bench.lane_of(two).id in {ring.lane_id for ring in bench.sweep()}
         bench.run(bench.subscriptions.remove(bench.world, two))
+        bench.run(bench.subscriptions.forget_removals(bench.world, kept=0))
         assert bench.run(bench.verifications.erase(bench.world, ref.stem))
 
 

@@ -169,6 +169,7 @@ def _everything(bench: Bench) -> None:
     bench.run(records.trim(bench.world, delivered_before_ms=later, dead_before_ms=later, hours_before_ms=later))
     bench.run(bench.verifications.erase(bench.world, ref.stem))
     bench.run(bench.subscriptions.remove(bench.world, bench.change(one, enabled=False)))
+    bench.run(bench.subscriptions.forget_removals(bench.world, kept=0))
 
 
 def _monitored(bench: Bench, work: Callable[[Bench], None]) -> list[tuple[str, list[str]]]:

@@ -133,6 +133,50 @@ def test_another_process_sees_each_change(bench: Bench) -> None:
     assert bench.run(elsewhere.fresh(bench.world)).by_number == {}
 
 
+def _numbers(bench: Bench, records: SubscriptionRecords) -> set[int]:
+    return set(bench.run(records.fresh(bench.world)).by_number)
+
+
+def test_removals_are_forgotten_and_those_who_missed_them_are_right_all_the_same(bench: Bench) -> None:
+    """One process has read nothing of what changed, one part of it, one all; a fourth starts after that."""
+    stays, goes, goes_too = bench.subscribe(), bench.subscribe(), bench.subscribe()
+    behind, halfway, ahead, new = (SubscriptionRecords(bench.store, bench.tenants) for _ in range(4))
+    assert _numbers(bench, behind) == {stays.number, goes.number, goes_too.number}
+    bench.run(bench.subscriptions.remove(bench.world, goes))
+    assert _numbers(bench, halfway) == {stays.number, goes_too.number}
+    bench.run(bench.subscriptions.remove(bench.world, goes_too))
+    assert _numbers(bench, ahead) == {stays.number}
+
+    bench.run(bench.subscriptions.forget_removals(bench.world, kept=0))
+
+    assert bench.raw.zcard(keys.subscription_changes(bench.world)) == 2
+    later = bench.subscribe()
+    for records in (behind, halfway, ahead, new):
+        assert _numbers(bench, records) == {stays.number, later.number}
+
+
+def test_removals_are_forgotten_page_by_page_however_often(bench: Bench) -> None:
+    made = [bench.subscribe() for _ in range(4)]
+    for subscription in made[:3]:
+        bench.run(bench.subscriptions.remove(bench.world, subscription))
+
+    for _ in range(2):
+        bench.run(bench.subscriptions.forget_removals(bench.world, kept=0))
+    bench.run(bench.subscriptions.remove(bench.world, made[3]))
+    bench.run(bench.subscriptions.forget_removals(bench.world, kept=0))
+
+    assert bench.raw.zrange(keys.subscription_changes(bench.world), 0, -1, withscores=True) == [(b"", 8.0)]
+
+
+def test_a_few_removals_are_kept(bench: Bench) -> None:
+    made = bench.subscribe()
+    bench.run(bench.subscriptions.remove(bench.world, made))
+
+    bench.run(bench.subscriptions.forget_removals(bench.world))
+
+    assert bench.raw.zcard(keys.subscription_changes(bench.world)) == 1
+
+
 def test_a_change_and_its_event_are_one_write(bench: Bench) -> None:
     made, other = bench.subscribe(), bench.subscribe()
     event = _event(bench)
