@@ -11,12 +11,12 @@ from vouchpost_gateway.api.answer import Answer, json_answer
 from vouchpost_gateway.api.auth import viewer
 from vouchpost_gateway.api.cursors import Cursors
 from vouchpost_gateway.api.headers import RequestHeaders
-from vouchpost_gateway.api.query import DEFAULT_LIMIT, MAX_LIMIT, whole_number
+from vouchpost_gateway.api.query import DEFAULT_LIMIT, MAX_LIMIT, span, whole_number
 from vouchpost_gateway.api.rate import Buckets
 from vouchpost_gateway.api.services import Services
 from vouchpost_gateway.domain.errors import InvalidField, NotFound
 from vouchpost_gateway.domain.ids import MalformedIdError
-from vouchpost_gateway.domain.page import Page
+from vouchpost_gateway.domain.page import Page, Span
 from vouchpost_gateway.domain.url import UrlPolicy
 from vouchpost_gateway.domain.world import Mode, Principal, World
 
@@ -89,6 +89,10 @@ class Call:
     @property
     def limit(self) -> int:
         return whole_number(self.query, "limit", default=DEFAULT_LIMIT, low=1, high=MAX_LIMIT)
+
+    @property
+    def span(self) -> Span:
+        return span(self.query)
 
     @property
     def after(self) -> str | None:

@@ -6,7 +6,7 @@ from vouchpost_gateway.api.answer import Answer
 from vouchpost_gateway.api.auth import require
 from vouchpost_gateway.api.call import Call
 from vouchpost_gateway.api.delivery_view import delivery_view
-from vouchpost_gateway.api.operation import LIST_PARAMETERS, Operation, reads
+from vouchpost_gateway.api.operation import LIST_PARAMETERS, SPAN_PARAMETERS, Operation, reads
 from vouchpost_gateway.api.verification_view import verification_view
 from vouchpost_gateway.domain.errors import InvalidField
 from vouchpost_gateway.domain.world import Scope
@@ -30,16 +30,19 @@ async def list_all(call: Call) -> Answer:
 
 async def _verifications(call: Call) -> Answer:
     require(call.principal, Scope.VERIFICATIONS_READ)
-    page = await call.services.dead_letters.verifications(call.world, after=call.after, limit=call.limit)
+    dead_letters = call.services.dead_letters
+    page = await dead_letters.verifications(call.world, span=call.span, after=call.after, limit=call.limit)
     return call.page(page, verification_view)
 
 
 async def _deliveries(call: Call) -> Answer:
     require(call.principal, Scope.SUBSCRIPTIONS_OWN)
-    page = await call.services.dead_letters.deliveries(call.world, call.viewer, after=call.after, limit=call.limit)
+    page = await call.services.dead_letters.deliveries(
+        call.world, call.viewer, span=call.span, after=call.after, limit=call.limit
+    )
     return call.page(page, delivery_view)
 
 
 ROUTES: dict[str, dict[str, Operation]] = {
-    "/v1/dead-letters": {"GET": reads(list_all, None, query=LIST_PARAMETERS | {"kind"})},
+    "/v1/dead-letters": {"GET": reads(list_all, None, query=LIST_PARAMETERS | SPAN_PARAMETERS | {"kind"})},
 }

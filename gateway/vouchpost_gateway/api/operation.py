@@ -15,6 +15,7 @@ from vouchpost_gateway.domain.world import Scope
 Handler = Callable[[Call], Awaitable[Answer]]
 
 LIST_PARAMETERS = frozenset({"cursor", "limit"})
+SPAN_PARAMETERS = frozenset({"since", "until"})
 
 
 class Body(BaseModel):

@@ -1,7 +1,8 @@
 """What the API needs of the rest: narrow Protocols that `wiring` fulfils. No HTTP in here.
 
 Every method may raise `LedgerUnavailable`; those that look something up raise `NotFound`; lists take an exclusive
-`after` position (opaque text from the previous page, None for the first) and return newest first.
+`after` position (opaque text from the previous page, None for the first) and return newest first. A `span` is about
+the time in the id: when the verification was accepted, and of a delivery, that behind its event.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from vouchpost_gateway.domain.access import ApiKey, Partner
 from vouchpost_gateway.domain.delivery import Delivery, DeliveryState
 from vouchpost_gateway.domain.event import Event, EventType
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
-from vouchpost_gateway.domain.page import Page
+from vouchpost_gateway.domain.page import Page, Span
 from vouchpost_gateway.domain.readiness import Readiness
 from vouchpost_gateway.domain.subscription import NewSubscription, Recovery, Subscription
 from vouchpost_gateway.domain.tenant_policy import TenantPolicy
@@ -37,7 +38,14 @@ class Verifications(Protocol):
         """The verification once it has a verdict, or as it is after `seconds`; Overloaded past the waiter limit."""
 
     async def list(
-        self, world: World, *, status: Status | None, subject_id: str | None, after: str | None, limit: int
+        self,
+        world: World,
+        *,
+        status: Status | None,
+        subject_id: str | None,
+        span: Span,
+        after: str | None,
+        limit: int,
     ) -> Page[Verification]: ...
 
     async def recheck(self, world: World, stem: str) -> Verification: ...
@@ -82,6 +90,7 @@ class Subscriptions(Protocol):
         *,
         state: DeliveryState | None,
         event_type: EventType | None,
+        span: Span,
         after: str | None,
         limit: int,
     ) -> Page[Delivery]: ...
@@ -94,10 +103,10 @@ class Deliveries(Protocol):
 
 
 class DeadLetters(Protocol):
-    async def verifications(self, world: World, *, after: str | None, limit: int) -> Page[Verification]: ...
+    async def verifications(self, world: World, *, span: Span, after: str | None, limit: int) -> Page[Verification]: ...
 
     async def deliveries(
-        self, world: World, partner_id: str | None, *, after: str | None, limit: int
+        self, world: World, partner_id: str | None, *, span: Span, after: str | None, limit: int
     ) -> Page[Delivery]: ...
 
 

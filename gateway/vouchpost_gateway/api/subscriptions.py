@@ -4,7 +4,7 @@ from vouchpost_gateway.api.answer import NO_CONTENT, Answer, json_answer
 from vouchpost_gateway.api.call import Call
 from vouchpost_gateway.api.delivery_view import delivery_view
 from vouchpost_gateway.api.fields import instant_ms
-from vouchpost_gateway.api.operation import LIST_PARAMETERS, Operation, acts, reads, writes
+from vouchpost_gateway.api.operation import LIST_PARAMETERS, SPAN_PARAMETERS, Operation, acts, reads, writes
 from vouchpost_gateway.api.subscription_body import (
     NewSubscriptionBody,
     RecoveryBody,
@@ -98,6 +98,7 @@ async def deliveries(call: Call) -> Answer:
         _id(call),
         state=call.choice("state", DeliveryState),
         event_type=call.choice("event_type", EventType),
+        span=call.span,
         after=call.after,
         limit=call.limit,
     )
@@ -124,6 +125,6 @@ ROUTES: dict[str, dict[str, Operation]] = {
     "/v1/subscriptions/{id}/test": {"POST": acts(test, _OWN)},
     "/v1/subscriptions/{id}/recover": {"POST": writes(RecoveryBody, recover, _OWN)},
     "/v1/subscriptions/{id}/deliveries": {
-        "GET": reads(deliveries, _OWN, query=LIST_PARAMETERS | {"state", "event_type"})
+        "GET": reads(deliveries, _OWN, query=LIST_PARAMETERS | SPAN_PARAMETERS | {"state", "event_type"})
     },
 }

@@ -10,7 +10,7 @@ from vouchpost_gateway.api.answer import NO_CONTENT, Answer, Header, json_answer
 from vouchpost_gateway.api.call import Call
 from vouchpost_gateway.api.disconnect import unless_client_leaves
 from vouchpost_gateway.api.fields import WholeNumber, is_printable, printable, refuse
-from vouchpost_gateway.api.operation import LIST_PARAMETERS, Body, Operation, acts, reads, writes
+from vouchpost_gateway.api.operation import LIST_PARAMETERS, SPAN_PARAMETERS, Body, Operation, acts, reads, writes
 from vouchpost_gateway.api.query import whole_number
 from vouchpost_gateway.api.verification_view import verification_view
 from vouchpost_gateway.domain.errors import InvalidField
@@ -102,6 +102,7 @@ async def list_all(call: Call) -> Answer:
         call.world,
         status=call.choice("status", Status),
         subject_id=_subject_id(call.query),
+        span=call.span,
         after=call.after,
         limit=call.limit,
     )
@@ -134,7 +135,9 @@ async def erase(call: Call) -> Answer:
 ROUTES: dict[str, dict[str, Operation]] = {
     "/v1/verifications": {
         "POST": writes(NewVerificationBody, submit, Scope.VERIFICATIONS_WRITE),
-        "GET": reads(list_all, Scope.VERIFICATIONS_READ, query=LIST_PARAMETERS | {"status", "subject_id"}),
+        "GET": reads(
+            list_all, Scope.VERIFICATIONS_READ, query=LIST_PARAMETERS | SPAN_PARAMETERS | {"status", "subject_id"}
+        ),
     },
     "/v1/verifications/{id}": {
         "GET": reads(show, Scope.VERIFICATIONS_READ, query=frozenset({"wait"})),

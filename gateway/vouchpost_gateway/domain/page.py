@@ -1,4 +1,4 @@
-"""One page of a list, newest first."""
+"""One page of a list, newest first, and the stretch of time that a list is about."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,3 +13,14 @@ class Page(Generic[Item]):
 
     items: Sequence[Item]
     next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From `since_ms` on and before `until_ms`, by the time in the id; without an `until_ms` it has no end."""
+
+    since_ms: int = 0
+    until_ms: int | None = None
+
+
+ALWAYS = Span()

@@ -9,8 +9,10 @@ from vouchpost_gateway.domain.errors import NotFound
 from vouchpost_gateway.domain.event import Event
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, decode, encode
 from vouchpost_gateway.domain.lane import Ring, deliveries
+from vouchpost_gateway.domain.page import ALWAYS, Span
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.ends import ends
 from vouchpost_gateway.ledger.lanes import BellLimits, one_ring
 from vouchpost_gateway.ledger.reading import Reading
 from vouchpost_gateway.ledger.record import (
@@ -94,17 +96,18 @@ class DeliveryRecords:
         due = next((int(float(score)) for score in scores[:3] if score is not None), None)
         return _delivery(ref, kind, progress, due_ms=due)
 
-    async def latest(self, world: World, number: int, *, after: str | None, limit: int) -> list[DeliveryRef]:
-        """The latest deliveries of a subscription, newest first, older than `after`."""
-        upper = f"({after}" if after else "+"
+    async def latest(
+        self, world: World, number: int, *, after: str | None, limit: int, span: Span = ALWAYS
+    ) -> list[DeliveryRef]:
+        """The latest deliveries of a subscription within the span, newest first, older than `after`."""
         latest = keys.lane_part(deliveries(world, number), "y")
-        page = await self.store.call("ZREVRANGEBYLEX", latest, upper, "-", "LIMIT", 0, limit)
+        page = await self.store.call("ZREVRANGEBYLEX", latest, *ends(after, span), "LIMIT", 0, limit)
         return [DeliveryRef(EventRef.from_item(item.decode()), number) for item in page]
 
-    async def dead(self, world: World, *, after: str | None, limit: int) -> list[DeliveryRef]:
+    async def dead(self, world: World, *, after: str | None, limit: int, span: Span = ALWAYS) -> list[DeliveryRef]:
         """The dead letters of all subscriptions, newest event first; `after` is an item and a subscription number."""
-        upper = f"({after}" if after else "+"
-        page = await self.store.call("ZREVRANGEBYLEX", keys.dead_deliveries(world), upper, "-", "LIMIT", 0, limit)
+        dead = keys.dead_deliveries(world)
+        page = await self.store.call("ZREVRANGEBYLEX", dead, *ends(after, span), "LIMIT", 0, limit)
         return [DeliveryRef(EventRef.from_item(text[:22].decode()), decode(text[22:].decode())) for text in page]
 
     async def many(self, world: World, refs: Sequence[DeliveryRef]) -> list[Delivery]:

@@ -10,6 +10,7 @@ from vouchpost_gateway.domain.commitment import Commitment
 from vouchpost_gateway.domain.errors import Backlogged, IdempotencyConflict
 from vouchpost_gateway.domain.ids import encode, time_ms
 from vouchpost_gateway.domain.lane import QUEUE_OF, Claim, Ring, deliveries, verifications
+from vouchpost_gateway.domain.page import ALWAYS, Span
 from vouchpost_gateway.domain.question import Question
 from vouchpost_gateway.domain.verification import Accepted, Depth, NewVerification, Verification
 from vouchpost_gateway.domain.world import World
@@ -17,6 +18,7 @@ from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.accepting import Accepting, Backlog, Newcomer
 from vouchpost_gateway.ledger.committing import Committable, Committing, Destination
 from vouchpost_gateway.ledger.connection import Argument, LedgerRefused
+from vouchpost_gateway.ledger.ends import ends
 from vouchpost_gateway.ledger.lanes import BellLimits
 from vouchpost_gateway.ledger.reading import Reading
 from vouchpost_gateway.ledger.record import (
@@ -171,26 +173,25 @@ class VerificationRecords:
             world, _text(seal.digest("verdict", normalised.encode(), depth.value.encode(), policy.encode()))
         )
 
-    async def stems(self, world: World, *, after: str | None, limit: int, since_ms: int = 0) -> list[str]:
-        """The stems of records, newest first, older than `after`, made since `since_ms`."""
-        hours = await self.store.call("ZREVRANGEBYSCORE", keys.hours(world), "+inf", since_ms // 3_600_000)
+    async def stems(self, world: World, *, after: str | None, limit: int, span: Span = ALWAYS) -> list[str]:
+        """The stems of records, newest first, older than `after`, made within the span."""
+        high, low = ends(after, span)
+        latest = "+inf" if high == "+" else hour_of(high[1:])
+        hours = await self.store.call("ZREVRANGEBYSCORE", keys.hours(world), latest, span.since_ms // 3_600_000)
         found: list[str] = []
         for hour in hours:
-            if after is not None and int(hour) > hour_of(after):
-                continue
-            upper = f"({after}" if after is not None else "+"
             room = limit - len(found)
             index = keys.hour_index(world, int(hour))
-            page = await self.store.call("ZREVRANGEBYLEX", index, upper, "-", "LIMIT", 0, room)
+            page = await self.store.call("ZREVRANGEBYLEX", index, high, low, "LIMIT", 0, room)
             found += [stem.decode() for stem in page]
             if len(found) >= limit:
                 break
         return found
 
-    async def dead(self, world: World, *, after: str | None, limit: int) -> list[str]:
-        """The stems of dead verifications, newest first."""
-        upper = f"({after}" if after else "+"
-        page = await self.store.call("ZREVRANGEBYLEX", keys.dead_verifications(world), upper, "-", "LIMIT", 0, limit)
+    async def dead(self, world: World, *, after: str | None, limit: int, span: Span = ALWAYS) -> list[str]:
+        """The stems of dead verifications that were made within the span, newest first."""
+        dead = keys.dead_verifications(world)
+        page = await self.store.call("ZREVRANGEBYLEX", dead, *ends(after, span), "LIMIT", 0, limit)
         return [stem.decode() for stem in page]
 
     async def erase(self, world: World, stem: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Protocol
 from vouchpost_gateway.domain.delivery import DeliveryState
 from vouchpost_gateway.domain.errors import Conflict, InvalidField
 from vouchpost_gateway.domain.event import Event, EventType
-from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, decode, encode, time_ms
+from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, decode, encode
 from vouchpost_gateway.domain.lane import (
     Claim,
     Lane,
@@ -19,6 +19,7 @@ from vouchpost_gateway.domain.lane import (
     Turn,
     recoveries,
 )
+from vouchpost_gateway.domain.page import Span
 from vouchpost_gateway.domain.subscription import Recovery, Subscription
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.pipeline.work import Done
@@ -38,7 +39,7 @@ class ResendRecords(Protocol):
 
 
 class Index(Protocol):
-    async def stems(self, world: World, *, after: str | None, limit: int, since_ms: int = ...) -> list[str]: ...
+    async def stems(self, world: World, *, after: str | None, limit: int, span: Span = ...) -> list[str]: ...
 
 
 class Enlist(Protocol):
@@ -106,9 +107,8 @@ class Recover:
         """Resends what one page of the index holds for this subscription and was not delivered."""
         bookmark = json.loads(claim.bookmark)
         subscription = await self.subscriptions.find(lane.world, decode(claim.item))
-        after = bookmark["after"] or encode(bookmark["until"] + 1, 10)
-        stems = await self.index.stems(lane.world, after=after, limit=_STEP, since_ms=bookmark["since"])
-        stems = [stem for stem in stems if time_ms(stem) >= bookmark["since"]]
+        span = Span(bookmark["since"], bookmark["until"] + 1)
+        stems = await self.index.stems(lane.world, after=bookmark["after"], limit=_STEP, span=span)
         if subscription is None or not subscription.enabled or not stems:
             return Done(Settlement(SettlementKind.DONE, claim.item, claim.token))
         for stem in stems:

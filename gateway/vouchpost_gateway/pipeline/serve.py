@@ -9,7 +9,7 @@ from vouchpost_gateway.domain.errors import Conflict, InvalidField, NotFound
 from vouchpost_gateway.domain.event import Event, EventType
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, encode
 from vouchpost_gateway.domain.lane import QUEUE_OF, Lane, Ring, verifications
-from vouchpost_gateway.domain.page import Page
+from vouchpost_gateway.domain.page import ALWAYS, Page, Span
 from vouchpost_gateway.domain.subscription import NewSubscription, Recovery, Subscription
 from vouchpost_gateway.domain.verification import Accepted, NewVerification, Status, Verification
 from vouchpost_gateway.domain.world import World
@@ -29,9 +29,9 @@ class VerificationRecords(Protocol):
 
     async def views(self, world: World, stems: Sequence[str]) -> list[Verification]: ...
 
-    async def stems(self, world: World, *, after: str | None, limit: int, since_ms: int = ...) -> list[str]: ...
+    async def stems(self, world: World, *, after: str | None, limit: int, span: Span = ...) -> list[str]: ...
 
-    async def dead(self, world: World, *, after: str | None, limit: int) -> list[str]: ...
+    async def dead(self, world: World, *, after: str | None, limit: int, span: Span) -> list[str]: ...
 
     async def erase(self, world: World, stem: str) -> bool: ...
 
@@ -41,9 +41,11 @@ class DeliveryRecords(Protocol):
 
     async def many(self, world: World, refs: Sequence[DeliveryRef]) -> list[Delivery]: ...
 
-    async def latest(self, world: World, number: int, *, after: str | None, limit: int) -> list[DeliveryRef]: ...
+    async def latest(
+        self, world: World, number: int, *, after: str | None, limit: int, span: Span
+    ) -> list[DeliveryRef]: ...
 
-    async def dead(self, world: World, *, after: str | None, limit: int) -> list[DeliveryRef]: ...
+    async def dead(self, world: World, *, after: str | None, limit: int, span: Span) -> list[DeliveryRef]: ...
 
     async def event(self, world: World, ref: EventRef) -> Event | None: ...
 
@@ -77,12 +79,19 @@ class VerificationDesk:
         return await self.waiting(world, stem, seconds=seconds)
 
     async def list(
-        self, world: World, *, status: Status | None, subject_id: str | None, after: str | None, limit: int
+        self,
+        world: World,
+        *,
+        status: Status | None,
+        subject_id: str | None,
+        span: Span = ALWAYS,
+        after: str | None,
+        limit: int,
     ) -> Page[Verification]:
         """A page, newest first. A filter looks through a bounded number of verifications a page."""
         found: list[Verification] = []
         for _ in range(_SCAN_PAGES):
-            stems = await self.records.stems(world, after=after, limit=_SCAN)
+            stems = await self.records.stems(world, after=after, limit=_SCAN, span=span)
             for view in await self.records.views(world, stems):
                 if (status is None or view.status is status) and subject_id in {None, view.subject_id}:
                     found.append(view)
@@ -149,18 +158,20 @@ class DeadLetterDesk:
     verification_records: VerificationRecords
     subscriptions: Subscribe
 
-    async def verifications(self, world: World, *, after: str | None, limit: int) -> Page[Verification]:
-        stems = await self.verification_records.dead(world, after=after, limit=limit)
+    async def verifications(
+        self, world: World, *, span: Span = ALWAYS, after: str | None, limit: int
+    ) -> Page[Verification]:
+        stems = await self.verification_records.dead(world, after=after, limit=limit, span=span)
         views = await self.verification_records.views(world, stems)
         return Page(views, stems[-1] if len(stems) == limit else None)
 
     async def deliveries(
-        self, world: World, partner_id: str | None, *, after: str | None, limit: int
+        self, world: World, partner_id: str | None, *, span: Span = ALWAYS, after: str | None, limit: int
     ) -> Page[Delivery]:
         """Those of subscriptions that still exist: the others can be sent nowhere."""
         found: list[Delivery] = []
         for _ in range(_SCAN_PAGES):
-            refs = await self.delivery_records.dead(world, after=after, limit=_SCAN)
+            refs = await self.delivery_records.dead(world, after=after, limit=_SCAN, span=span)
             seen = [ref for ref in refs if await sees(self.subscriptions, world, partner_id, ref)]
             for delivery in await self.delivery_records.many(world, seen):
                 subscription = await self.subscriptions.find(world, delivery.ref.subscription_number)
@@ -246,6 +257,7 @@ class SubscriptionDesk:
         *,
         state: DeliveryState | None,
         event_type: EventType | None,
+        span: Span = ALWAYS,
         after: str | None,
         limit: int,
     ) -> Page[Delivery]:
@@ -253,7 +265,7 @@ class SubscriptionDesk:
         subscription = await self.subscribe.get(world, partner_id, subscription_id)
         found: list[Delivery] = []
         for _ in range(_SCAN_PAGES):
-            refs = await self.records.latest(world, subscription.number, after=after, limit=_SCAN)
+            refs = await self.records.latest(world, subscription.number, after=after, limit=_SCAN, span=span)
             for delivery in await self.records.many(world, refs):
                 if state in {None, delivery.state} and event_type in {None, delivery.event_type}:
                     found.append(named(delivery, subscription))

@@ -19,8 +19,8 @@ from vouchpost_gateway.domain.errors import (
     Overloaded,
 )
 from vouchpost_gateway.domain.event import Event, EventType, build, verdict_event
-from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, encode, new_stem, plain_id, subscription_id
-from vouchpost_gateway.domain.page import Page
+from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, encode, new_stem, plain_id, subscription_id, time_ms
+from vouchpost_gateway.domain.page import Page, Span
 from vouchpost_gateway.domain.readiness import Readiness
 from vouchpost_gateway.domain.secret import SigningSecret, rotate
 from vouchpost_gateway.domain.subscription import NewSubscription, Recovery, Subscription
@@ -207,12 +207,19 @@ class MemoryVerifications:
         return await self.get(world, stem)
 
     async def list(
-        self, world: World, *, status: Status | None, subject_id: str | None, after: str | None, limit: int
+        self,
+        world: World,
+        *,
+        status: Status | None,
+        subject_id: str | None,
+        span: Span,
+        after: str | None,
+        limit: int,
     ) -> Page[Verification]:
         items = [
             item
             for item in self._store.shelf(world).verifications.values()
-            if status in {None, item.status} and subject_id in {None, item.subject_id}
+            if status in {None, item.status} and subject_id in {None, item.subject_id} and _within(span, item.stem)
         ]
         return page_of(items, name=lambda item: item.stem, after=after, limit=limit)
 
@@ -321,6 +328,7 @@ class MemorySubscriptions:
         *,
         state: DeliveryState | None,
         event_type: EventType | None,
+        span: Span,
         after: str | None,
         limit: int,
     ) -> Page[Delivery]:
@@ -331,6 +339,7 @@ class MemorySubscriptions:
             if item.ref.subscription_number == subscription.number
             and state in {None, item.state}
             and event_type in {None, item.event_type}
+            and _within(span, item.ref.event.stem)
         ]
         return page_of(items, name=lambda item: item.ref.id, after=after, limit=limit)
 
@@ -356,18 +365,21 @@ class MemoryDeadLetters:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    async def verifications(self, world: World, *, after: str | None, limit: int) -> Page[Verification]:
-        items = [item for item in self._store.shelf(world).verifications.values() if item.dead]
+    async def verifications(self, world: World, *, span: Span, after: str | None, limit: int) -> Page[Verification]:
+        everything = self._store.shelf(world).verifications.values()
+        items = [item for item in everything if item.dead and _within(span, item.stem)]
         return page_of(items, name=lambda item: item.stem, after=after, limit=limit)
 
     async def deliveries(
-        self, world: World, partner_id: str | None, *, after: str | None, limit: int
+        self, world: World, partner_id: str | None, *, span: Span, after: str | None, limit: int
     ) -> Page[Delivery]:
         shelf = self._store.shelf(world)
         items = [
             item
             for item in shelf.deliveries.values()
-            if item.state is DeliveryState.DEAD and partner_id in {None, _owner(shelf, item.ref)}
+            if item.state is DeliveryState.DEAD
+            and partner_id in {None, _owner(shelf, item.ref)}
+            and _within(span, item.ref.event.stem)
         ]
         return page_of(items, name=lambda item: item.ref.id, after=after, limit=limit)
 
@@ -484,3 +496,7 @@ def _found(items: dict[Key, Item], key: Key, noun: str) -> Item:
 def _owner(shelf: Shelf, ref: DeliveryRef) -> str | None:
     owners = {item.number: item.owner for item in shelf.subscriptions.values()}
     return owners.get(ref.subscription_number)
+
+
+def _within(span: Span, stem: str) -> bool:
+    return span.since_ms <= time_ms(stem) and (span.until_ms is None or time_ms(stem) < span.until_ms)

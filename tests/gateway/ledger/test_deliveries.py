@@ -7,6 +7,7 @@ from vouchpost_gateway.domain.delivery import Attempt, DeliveryProgress, Deliver
 from vouchpost_gateway.domain.errors import NotFound
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
 from vouchpost_gateway.domain.lane import Settlement, SettlementKind
+from vouchpost_gateway.domain.page import Span
 from vouchpost_gateway.domain.subscription import Subscription
 from vouchpost_gateway.domain.world import Mode
 
@@ -72,6 +73,21 @@ def test_the_latest_deliveries_of_a_subscription_are_its_own(bench: Bench) -> No
     rest = bench.run(bench.deliveries.latest(bench.world, one.number, after=first[-1].event.item, limit=2))
 
     assert [*first, *rest] == refs[::-1]
+
+
+def test_deliveries_and_dead_letters_are_listed_by_the_time_in_their_ids(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    ref = _ref(bench, subscription)
+    _settle(bench, subscription, SettlementKind.DEAD, DeliveryProgress(DeliveryState.DEAD, 1))
+
+    def found(since_ms: int, until_ms: int) -> list[list[DeliveryRef]]:
+        span = Span(since_ms, until_ms)
+        latest = bench.run(bench.deliveries.latest(bench.world, subscription.number, after=None, limit=9, span=span))
+        return [latest, bench.run(bench.deliveries.dead(bench.world, after=None, limit=9, span=span))]
+
+    assert found(START_MS, START_MS + 1) == [[ref], [ref]]
+    assert found(START_MS - 1, START_MS) == [[], []]
+    assert found(START_MS + 1, START_MS + 2) == [[], []]
 
 
 @pytest.mark.parametrize("missing", ["event", "subscription", "revision", "mode"])

@@ -8,6 +8,7 @@ from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
 from vouchpost_gateway.domain.errors import Backlogged, IdempotencyConflict, LedgerUnavailable
 from vouchpost_gateway.domain.ids import encode
 from vouchpost_gateway.domain.lane import Claim, Settlement, SettlementKind
+from vouchpost_gateway.domain.page import Span
 from vouchpost_gateway.domain.question import Question
 from vouchpost_gateway.domain.verification import Depth, ReasonCode, Status
 from vouchpost_gateway.domain.world import Mode, World
@@ -421,9 +422,39 @@ def test_verifications_of_a_time_are_found_by_their_hour(bench: Bench) -> None:
     for stem in stems:
         bench.accept(stem=stem)
 
-    found = bench.run(bench.verifications.stems(bench.world, after=None, limit=10, since_ms=START_MS + 2 * 3_600_000))
+    found = bench.run(bench.verifications.stems(bench.world, after=None, limit=10, span=Span(START_MS + 2 * 3_600_000)))
 
     assert found == [stems[3], stems[2]]
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "after", "expected"),
+    [
+        pytest.param(0, None, None, [5, 4, 3, 2, 1, 0], id="always"),
+        pytest.param(2, None, None, [5, 4, 3, 2], id="since"),
+        pytest.param(0, 2, None, [1, 0], id="until"),
+        pytest.param(1, 4, None, [3, 2, 1], id="both"),
+        pytest.param(1, 4, 3, [2, 1], id="from the middle of it on"),
+        pytest.param(1, 4, 5, [3, 2, 1], id="from after it on"),
+        pytest.param(1, 4, 0, [], id="from before it on"),
+        pytest.param(3, 3, None, [], id="no time at all"),
+    ],
+)
+def test_a_stretch_of_time_is_exact_to_the_millisecond(
+    bench: Bench, since: int, until: int | None, after: int | None, expected: list[int]
+) -> None:
+    """One verification a millisecond, on both sides of an hour; the end is not part of the stretch."""
+    start_ms = START_MS // 3_600_000 * 3_600_000 - 3
+    stems = [encode(start_ms + number, 10) + "0" * 9 for number in range(6)]
+    for stem in stems:
+        bench.accept(stem=stem)
+        bench.raw.zadd(keys.dead_verifications(bench.world), {stem: 0})
+    span = Span(start_ms + since if since else 0, None if until is None else start_ms + until)
+    position = None if after is None else stems[after]
+
+    for listed in (bench.verifications.stems, bench.verifications.dead):
+        found = bench.run(listed(bench.world, after=position, limit=10, span=span))
+        assert [stems.index(stem) for stem in found] == expected
 
 
 def test_no_mode_sees_the_verifications_of_the_other(bench: Bench) -> None:
