@@ -18,7 +18,7 @@ class Reporter:
     """Logs and counts. Nothing here waits: lines go through a bounded queue, counts stay in memory."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._log: Any = structlog.get_logger()
+        self._log: Any = structlog.get_logger().bind()  # at once, and not anew for each line
         self._metrics = metrics
 
     def accepted(self, world: World, stem: str, *, repeated: bool) -> None:
@@ -35,8 +35,8 @@ class Reporter:
             event_id=EventRef(verification.stem, revision).id,
             address=verification.address,
             revision=revision,
-            status=verdict.status.value,
-            reason=verdict.reason_code.value,
+            status=verdict.status,
+            reason=verdict.reason_code,
         )
 
     def postponed(self, world: World, stem: str, *, delay_ms: int, verdict: Verdict) -> None:
@@ -44,7 +44,7 @@ class Reporter:
             "verification.postponed",
             world=world.name,
             id=verification_id(stem),
-            reason=verdict.reason_code.value,
+            reason=verdict.reason_code,
             delay_ms=delay_ms,
         )
 
@@ -72,10 +72,10 @@ class Reporter:
             event_id=ref.event.id,
             subscription_id=subscription.id,
             attempt=number,
-            outcome=outcome.value,
+            outcome=outcome,
             dead=dead,
             status_code=answer.status_code,
-            error=answer.failure.value if answer.failure else None,
+            error=answer.failure,
             duration_ms=round(answer.duration_s * 1000),
         )
 

@@ -1,11 +1,12 @@
 """An answer before it is sent: status, headers as the bytes they go out as, and the whole body."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_json
 from starlette.types import Send
+
+from vouchpost_gateway.domain.value import value
 
 Header = tuple[bytes, bytes]
 
@@ -14,7 +15,7 @@ _JSON: Header = (b"content-type", b"application/json")
 _SAFETY: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Answer:
     """A complete answer; the request's id and the headers every answer has are added as it is sent."""
 

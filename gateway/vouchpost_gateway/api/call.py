@@ -18,6 +18,7 @@ from vouchpost_gateway.domain.errors import InvalidField, NotFound
 from vouchpost_gateway.domain.ids import MalformedIdError
 from vouchpost_gateway.domain.page import Page, Span
 from vouchpost_gateway.domain.url import UrlPolicy
+from vouchpost_gateway.domain.value import value
 from vouchpost_gateway.domain.world import Mode, Principal, World
 
 Item = TypeVar("Item")
@@ -38,7 +39,7 @@ class Tools:
     url_policies: Mapping[Mode, UrlPolicy]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Call:
     """One request that is allowed to happen: who asks, what for, and the raw body."""
 

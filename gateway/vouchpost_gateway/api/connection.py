@@ -8,13 +8,14 @@ ASGI middleware is too late for all of these.
 import asyncio
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.types import ASGIApp
 from uvicorn import Config
 from uvicorn._types import ASGI3Application
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from vouchpost_gateway.api.wire_problems import BAD_REQUEST, TOO_LATE, TOO_LONG, TOO_MANY
@@ -80,6 +81,7 @@ class GuardedConnection(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._guard = config.guard
+        self._head_limit = config.guard.limits.head_bytes
         self._ip: str | None = None
         self._receipt: asyncio.TimerHandle | None = None
         self._flush: asyncio.TimerHandle | None = None
@@ -123,7 +125,7 @@ class GuardedConnection(HttpToolsProtocol):
         else:
             self._framing_bytes += len(data)
         super().data_received(data)
-        if self._in_message and max(self._head_bytes, self._framing_bytes) > self._guard.limits.head_bytes:
+        if self._in_message and max(self._head_bytes, self._framing_bytes) > self._head_limit:
             self._refuse(TOO_LONG)
         if not self._in_message:
             self._end_receipt()
@@ -139,10 +141,15 @@ class GuardedConnection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """A trailer is no header (RFC 9110 section 6.5.1): it comes when those were checked, or even acted upon."""
         if self._in_head:
-            super().on_header(name, value)
+            name = name.lower()
+            self.headers.append((name, value))
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
 
     def on_headers_complete(self) -> None:
-        self._check_length()
+        if len(self.url) + sum([len(name) + len(value) + 4 for name, value in self.headers]) > self._head_limit:
+            self._refusal = TOO_LONG  # in one piece; a head in pieces is cut off as it comes
+            raise HeadTooLargeError
         check_framing(self.headers, http_version=self.parser.get_http_version())
         super().on_headers_complete()
         self._in_head = False
@@ -161,15 +168,6 @@ class GuardedConnection(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's words are not ours
         """What uvicorn calls when the parser, or one of the checks above, refused the bytes."""
         self._refuse(self._refusal)
-
-    def _check_length(self) -> None:
-        """For a head that came in one piece; those in pieces are cut off as they come."""
-        length = len(self.url)
-        for name, value in self.headers:
-            length += len(name) + len(value) + 4
-        if length > self._guard.limits.head_bytes:
-            self._refusal = TOO_LONG
-            raise HeadTooLargeError
 
     def _receipt_over(self) -> None:
         self._receipt = None
@@ -203,6 +201,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
+        cycle.send = WholeAnswer(cycle).send  # type: ignore[method-assign]
         super()._start_asgi_task(cycle, app)
 
     def _tell_the_application(self) -> None:
@@ -241,6 +240,49 @@ class GuardedConnection(HttpToolsProtocol):
         if self._flush is not None:
             self._flush.cancel()
         self._flush = self.loop.call_later(self._guard.limits.flush_s, self.transport.abort)
+
+
+class WholeAnswer:
+    """Writes an answer whole, head and body at once, where uvicorn writes each and looks twice at every header.
+
+    The application sends every answer in two messages, the body in one piece, its length in the head.
+    """
+
+    __slots__ = ("_cycle", "_head")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._head: Any = None
+
+    async def send(self, message: Any) -> None:
+        cycle = self._cycle
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        if cycle.disconnected:
+            return
+        if self._head is None:
+            self._head = message
+            cycle.response_started = True
+            cycle.waiting_for_100_continue = False
+            return
+        self._write(self._head["status"], self._head["headers"], message["body"])
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+
+    def _write(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        cycle = self._cycle
+        lines = [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *headers)]
+        if (b"connection", b"close") in headers:
+            cycle.keep_alive = False
+        elif not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        head = STATUS_LINE[status] + b"".join(lines)
+        if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1:
+            raise RuntimeError("a header of this answer is more than one line")
+        cycle.transport.write(head + b"\r\n" + (b"" if cycle.scope["method"] == "HEAD" else body))
 
 
 def check_framing(headers: list[tuple[bytes, bytes]], *, http_version: str) -> None:

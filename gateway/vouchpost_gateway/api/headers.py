@@ -2,16 +2,16 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from vouchpost_gateway.api.refusals import MalformedRequest
 from vouchpost_gateway.domain.errors import NotAuthenticated
+from vouchpost_gateway.domain.value import value
 
 _MAX_IDEMPOTENCY_KEY = 255
 _IDEMPOTENCY_KEY = re.compile(rb"[\x21-\x7e]{1,%d}" % _MAX_IDEMPOTENCY_KEY)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RequestHeaders:
     """The headers that matter, as bytes; None where absent."""
 
@@ -34,11 +34,11 @@ class RequestHeaders:
 def pick_headers(raw: Iterable[tuple[bytes, bytes]]) -> RequestHeaders:
     """Picks the headers out; one that stands twice is refused, since two readers could choose differently."""
     picked: dict[bytes, bytes] = {}
-    for name, value in raw:
+    for name, text in raw:
         if name in _FIELDS:
             if name in picked:
                 raise _given_twice(name)
-            picked[name] = value
+            picked[name] = text
     get = picked.get
     return RequestHeaders(
         get(b"authorization"), get(b"content-type"), get(b"content-encoding"), get(b"idempotency-key")

@@ -43,17 +43,14 @@ class Buckets:
 
     def take(self, key: str) -> tuple[Header, Header]:
         """Takes one token; the headers say how many are left. RateLimited when there is none."""
-        now = self._clock()
-        level = self._level(key, now)
+        now, burst = self._clock(), float(self._rate.burst)
+        level, since = self._levels.pop(key, (burst, now))
+        level = min(burst, level + (now - since) * self._rate.per_second)
         if level < 1:
             self._remember(key, level, now)
             raise RateLimited(math.ceil((1 - level) / self._rate.per_second), self._headers(level))
         self._remember(key, level - 1, now)
         return self._headers(level - 1)
-
-    def _level(self, key: str, now: float) -> float:
-        level, since = self._levels.pop(key, (float(self._rate.burst), now))
-        return min(float(self._rate.burst), level + (now - since) * self._rate.per_second)
 
     def _headers(self, level: float) -> tuple[Header, Header]:
         full_in_s = math.ceil((self._rate.burst - level) / self._rate.per_second)

@@ -12,13 +12,13 @@ def verification_view(verification: Verification) -> dict[str, Any]:
     """The request, then the verdict (null while there is none), then the evidence."""
     return {
         "id": verification_id(verification.stem),
-        "status": verification.status.value,
+        "status": verification.status,
         "email": verification.address,
         "subject_id": verification.subject_id,
         "sequence": verification.sequence,
         "revision": verification.revision,
-        "depth": verification.depth.value,
-        "priority": verification.priority.value,
+        "depth": verification.depth,
+        "priority": verification.priority,
         "time_budget_s": verification.time_budget_s,
         "metadata": dict(verification.metadata),
         "created_at": timestamp_text(verification.created_ms),
@@ -33,8 +33,8 @@ def verification_view(verification: Verification) -> dict[str, Any]:
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     flags = verdict.flags
     return {
-        "status": verdict.status.value,
-        "reason_code": verdict.reason_code.value,
+        "status": verdict.status,
+        "reason_code": verdict.reason_code,
         "score": round(verdict.score, 4),
         "degraded": verdict.degraded,
         "checks_skipped": list(verdict.checks_skipped),
@@ -59,7 +59,7 @@ def _run(run: CheckRun) -> dict[str, Any]:
         "number": run.number,
         "at": timestamp_text(run.at_ms),
         "duration_ms": run.duration_ms,
-        "reason_code": run.reason_code.value,
+        "reason_code": run.reason_code,
         "error": run.error,
         "findings": [_finding(finding) for finding in run.findings],
     }

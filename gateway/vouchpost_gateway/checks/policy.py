@@ -8,10 +8,11 @@ from importlib import resources
 from typing import Any, Self
 
 from vouchpost_gateway.domain.tenant_policy import DEGRADED, TenantPolicy
+from vouchpost_gateway.domain.value import value
 from vouchpost_gateway.domain.verification import Finding, ReasonCode, Status
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Ruling:
     """What a finding means when nothing above it was found. `temporary`: asking again may tell more."""
 

@@ -6,12 +6,13 @@ before any Unicode work, because normalisation and Punycode take time quadratic 
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache, partial
 
 import email_validator
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
+
+from vouchpost_gateway.domain.value import value
 
 # RFC 5321 4.5.3.1.3 with RFC 3696 erratum 1690: a path of 256 octets less its angle brackets.
 MAX_OCTETS = 254
@@ -44,7 +45,7 @@ class Flaw(StrEnum):
     DOMAIN_WITHOUT_DOT = "domain_without_dot"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Mailbox:
     """An address in normal form: local part in NFC, domain as A-labels in lower case (RFC 5890 2.3.2.1)."""
 
@@ -58,7 +59,7 @@ class Mailbox:
         return f"{self.local_part}@{self.domain}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Malformed:
     """Not an address, and where the flaw is. Never says what was written there."""
 

@@ -1,13 +1,13 @@
 """What committing a verdict stores together."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from vouchpost_gateway.domain.event import Event
+from vouchpost_gateway.domain.value import value
 from vouchpost_gateway.domain.verification import CheckRun, Verdict
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Commitment:
     """All of one verdict that must be stored together.
 

@@ -1,9 +1,9 @@
 """A delivery: one event to one subscription until it ends, and the attempts made so far."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from vouchpost_gateway.domain.ids import DeliveryRef
+from vouchpost_gateway.domain.value import value
 
 
 class Outcome(StrEnum):
@@ -22,7 +22,7 @@ class DeliveryState(StrEnum):
     DROPPED = "dropped"  # its subscription was deleted, or its verification erased, before it ended
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Attempt:
     """One HTTP request of a delivery, numbered from 1.
 
@@ -39,7 +39,7 @@ class Attempt:
     excerpt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DeliveryProgress:
     """What is kept of a delivery between attempts, and when it has ended.
 
@@ -55,7 +55,7 @@ class DeliveryProgress:
     attempts_before: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Delivery:
     """A delivery as read back. Attempts are the last ones, oldest first; `attempt_count` counts all of them.
 

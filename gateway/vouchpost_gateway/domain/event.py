@@ -1,18 +1,18 @@
 """An event: an immutable fact, built once as the exact bytes that are stored and pushed."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
+from pydantic_core import to_json
+
 from vouchpost_gateway.domain.ids import event_id, verification_id
+from vouchpost_gateway.domain.value import value
 from vouchpost_gateway.domain.verification import Verdict, Verification
 
 SCHEMA = 1
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 class EventType(StrEnum):
@@ -22,7 +22,7 @@ class EventType(StrEnum):
     SUBSCRIPTION_TEST = "subscription.test"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Event:
     """An event as stored: its place, its type and the bytes that every attempt pushes."""
 
@@ -93,8 +93,7 @@ def build(stem: str, revision: int, kind: EventType, *, at_ms: int, data: Mappin
         "schema": SCHEMA,
         "data": data,
     }
-    body = _ENCODER.encode(envelope).encode()
-    return Event(stem, revision, kind.value, body)
+    return Event(stem, revision, kind, to_json(envelope))
 
 
 _BEFORE_ADDRESS = b'"email_hash":"'
@@ -109,4 +108,4 @@ def with_address(body: bytes, address: str) -> bytes:
     if start < 0:
         return body
     end = body.index(b'"', start + len(_BEFORE_ADDRESS)) + 1
-    return b"%b,%b%b" % (body[:end], b'"email":' + json.dumps(address, ensure_ascii=False).encode(), body[end:])
+    return b"%b,%b%b" % (body[:end], b'"email":' + to_json(address), body[end:])

@@ -11,7 +11,9 @@ A revision of 0 in an event id marks an event that stands alone (`subscription.t
 """
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+
+from vouchpost_gateway.domain.value import value
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32 in lower case: sorts as its numbers do
 STEM_LENGTH = 19
@@ -39,12 +41,19 @@ def encode(number: int, length: int) -> str:
     return ALPHABET[number] + text if length % 2 else text
 
 
+# Revisions and numbers of subscriptions, of which there are few: every id of a delivery holds both.
+_encode_small = lru_cache(4096)(encode)
+
+
 def decode(text: str) -> int:
     """Reads what `encode` wrote; KeyError on any other character."""
     number = 0
     for character in text:
         number = number * 32 + _VALUE_OF[character]
     return number
+
+
+_decode_small = lru_cache(4096)(decode)
 
 
 def new_stem(*, now_ms: int, random_bits: int) -> str:
@@ -62,11 +71,11 @@ def verification_id(stem: str) -> str:
 
 
 def event_id(stem: str, revision: int) -> str:
-    return f"evt_{stem}{encode(revision, 3)}0000"
+    return f"evt_{stem}{_encode_small(revision, 3)}0000"
 
 
 def delivery_id(stem: str, revision: int, subscription_number: int) -> str:
-    return f"dlv_{stem}{encode(revision, 3)}{encode(subscription_number, 4)}"
+    return f"dlv_{stem}{_encode_small(revision, 3)}{_encode_small(subscription_number, 4)}"
 
 
 def subscription_id(*, now_ms: int, random_bits: int, number: int) -> str:
@@ -79,7 +88,7 @@ def plain_id(prefix: str, *, now_ms: int, random_bits: int) -> str:
     return f"{prefix}_{encode(now_ms, 10)}{encode(random_bits % 2**80, 16)}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class EventRef:
     """Which event: the stem it shares with its verification, and the revision of the verdict."""
 
@@ -89,7 +98,7 @@ class EventRef:
     @property
     def item(self) -> str:
         """How a delivery of this event is named inside a subscription's lane."""
-        return self.stem + encode(self.revision, 3)
+        return self.stem + _encode_small(self.revision, 3)
 
     @property
     def id(self) -> str:
@@ -97,10 +106,10 @@ class EventRef:
 
     @classmethod
     def from_item(cls, item: str) -> "EventRef":
-        return cls(item[:STEM_LENGTH], decode(item[STEM_LENGTH : STEM_LENGTH + 3]))
+        return cls(item[:STEM_LENGTH], _decode_small(item[STEM_LENGTH : STEM_LENGTH + 3]))
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class DeliveryRef:
     """Which delivery: an event, and the number of the subscription it goes to."""
 

@@ -1,11 +1,11 @@
 """Lanes: due work of one tenant, or of one subscription, ordered by due time; and what a turn of draining one says."""
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 
 from vouchpost_gateway.domain.delivery import DeliveryProgress
 from vouchpost_gateway.domain.ids import ALPHABET, decode, encode
+from vouchpost_gateway.domain.value import value
 from vouchpost_gateway.domain.verification import CheckRun, Priority
 from vouchpost_gateway.domain.world import Mode, World
 
@@ -24,7 +24,7 @@ class LaneKind(StrEnum):
     DELIVERIES = "d"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Lane:
     """A lane. Its id is what an arq job carries: `07.0001l.v`, `07.0001l.d.000a`."""
 
@@ -38,7 +38,7 @@ class Lane:
 
     @property
     def suffix(self) -> str:
-        return f"d.{encode(self.number, 4)}" if self.kind is LaneKind.DELIVERIES else self.kind.value
+        return f"d.{encode(self.number, 4)}" if self.kind is LaneKind.DELIVERIES else self.kind
 
     @staticmethod
     def is_known(lane_id: str) -> bool:
@@ -56,7 +56,7 @@ class Lane:
         return cls(world, LaneKind(kind or "d"), decode(number) if number else 0)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Ring:
     """A bell that a script decided to ring: the arq job it asks for is `lane:generation`."""
 
@@ -65,7 +65,7 @@ class Ring:
     slow: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Claim:
     """An item leased to us. `claims` counts the leases in a row that ended without a settlement.
 
@@ -86,7 +86,7 @@ class SettlementKind(StrEnum):
     DEAD = "dead"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Settlement:
     """How a claim ended: done, due again after `delay_ms`, or dead, and what is kept of it.
 
@@ -102,7 +102,7 @@ class Settlement:
     bookmark: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LaneNews:
     """What the settlements of a turn say about the lane itself."""
 
@@ -129,7 +129,7 @@ class BellState(StrEnum):
     SUPERSEDED = "superseded"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Turn:
     """What one turn answered. Times are the ledger's, in milliseconds.
 
@@ -149,7 +149,7 @@ class Turn:
     set_revision: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class LaneLimits:
     """How much of a lane may be in flight, for how long, and how much of all the lanes of its world.
 

@@ -1,9 +1,9 @@
 """What an answer means: the attempt policy, as a table from (status code or failure) to outcome."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from vouchpost_gateway.domain.delivery import Outcome
+from vouchpost_gateway.domain.value import value
 
 
 class Failure(StrEnum):
@@ -18,7 +18,7 @@ class Failure(StrEnum):
     INTERNAL = "internal"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Answer:
     """What came back from one HTTP request: a status code, or the failure that took its place.
 
@@ -33,7 +33,7 @@ class Answer:
     excerpt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Judgement:
     """An outcome, and whether the subscription, not only this delivery, should be slowed down."""
 

@@ -1,8 +1,10 @@
 """A verification: what is asked of an address, what the checks saw, and the verdict."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from vouchpost_gateway.domain.value import value
 
 
 class Status(StrEnum):
@@ -66,7 +68,7 @@ class ReasonCode(StrEnum):
     POISONED = "poisoned"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Finding:
     """What one check saw: evidence, not just the verdict. `facts` holds short, JSON-ready values, never the address."""
 
@@ -75,7 +77,7 @@ class Finding:
     facts: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Flags:
     """Properties of the address; None where nothing could tell."""
 
@@ -86,7 +88,7 @@ class Flags:
     alias_relay: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Verdict:
     """What was found. `temporary` means that the same checks may tell more when they are run again later.
 
@@ -109,7 +111,7 @@ class Verdict:
     provider: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class CheckRun:
     """One run of all the checks, kept as evidence: when, how it ended, and what it saw."""
 
@@ -121,7 +123,7 @@ class CheckRun:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class NewVerification:
     """A request as accepted from a caller.
 
@@ -136,7 +138,7 @@ class NewVerification:
     time_budget_s: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Verification:
     """A verification as read back: the request, its place in the subject's order, and the latest verdict if any."""
 
@@ -161,7 +163,7 @@ class Verification:
         return self.verdict.status if self.verdict else Status.PENDING
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Accepted:
     """A kept promise: the stem and sequence of the verification, and whether the idempotency key was seen before."""
 

@@ -1,7 +1,8 @@
 """Whose data: a tenant in one mode. Live and test are two worlds with no key in common."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from vouchpost_gateway.domain.value import value
 
 
 class Mode(StrEnum):
@@ -9,7 +10,7 @@ class Mode(StrEnum):
     TEST = "test"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class World:
     """A tenant in one mode, and the partition of the ledger that holds all of its keys."""
 
@@ -20,7 +21,7 @@ class World:
     @property
     def name(self) -> str:
         """How the world is named in keys and lanes: the tenant id, then l or t."""
-        return self.tenant_id + self.mode.value[0]
+        return self.tenant_id + self.mode[0]
 
 
 class Scope(StrEnum):
@@ -33,7 +34,7 @@ class Scope(StrEnum):
     ADMIN = "admin"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Principal:
     """Who signed in: a key of a tenant or of one of its partners, and what it may do."""
 

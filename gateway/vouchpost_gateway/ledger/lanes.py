@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from vouchpost_gateway.domain.delivery import DeliveryState
 from vouchpost_gateway.domain.ids import EventRef, encode
@@ -19,6 +19,7 @@ from vouchpost_gateway.domain.lane import (
     SettlementKind,
     Turn,
 )
+from vouchpost_gateway.domain.value import value
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.connection import Argument, Reply
 from vouchpost_gateway.ledger.record import pack_delivery, pack_delivery_state, pack_run, unpack_delivery_state
@@ -74,7 +75,7 @@ class Lanes:
             limits.lease_ms,
             self.bells.ring_ms,
             keys.WAKE_CHANNEL,
-            next_step.value,
+            next_step,
             self.bells.linger_ms,
             limits.lane_cap,
             limits.world_fast_cap,
@@ -127,7 +128,7 @@ class Lanes:
         return [(lane, sum(counts[4 * at : 4 * at + 4]), max(0, now_ms - due)) for at, (lane, due) in enumerate(seen)]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _Packed:
     """What the script is told of a settlement, as opaque bytes."""
 
@@ -139,7 +140,7 @@ class _Packed:
 
 
 def _pack(lane: Lane, settlement: Settlement) -> _Packed:
-    kind = settlement.kind.value
+    kind: str = settlement.kind
     if lane.kind is LaneKind.RECOVERIES:
         return _Packed(kind, state=settlement.bookmark)
     if lane.kind is LaneKind.VERIFICATIONS:
@@ -188,7 +189,6 @@ def _turn(lane: Lane, reply: Reply) -> Turn:
 
 def _claim(lane: Lane, fields: Reply) -> Claim:
     item, token, claims, queue, state = fields
-    claim = Claim(item.decode(), int(token), claims, queue)
     if lane.kind is LaneKind.DELIVERIES:
-        return replace(claim, progress=unpack_delivery_state(state))
-    return replace(claim, bookmark=state)
+        return Claim(item.decode(), int(token), claims, queue, unpack_delivery_state(state))
+    return Claim(item.decode(), int(token), claims, queue, bookmark=state)

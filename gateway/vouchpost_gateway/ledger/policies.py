@@ -34,6 +34,8 @@ class PolicyRecords:
         held = self._known.get(world)
         if held is None or now >= held[0]:
             held = self._known[world] = (now + _KEPT_S, asyncio.ensure_future(self.read(world)))
+        if held[1].done() and not held[1].cancelled() and held[1].exception() is None:
+            return held[1].result()
         try:
             # Shielded: one caller that is cut off must not take the answer from the others.
             return await asyncio.shield(held[1])

@@ -23,6 +23,7 @@ import msgpack
 from vouchpost_gateway.domain.delivery import Attempt, DeliveryProgress, DeliveryState, Outcome
 from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.event import Event
+from vouchpost_gateway.domain.value import value
 from vouchpost_gateway.domain.verification import (
     CheckRun,
     Depth,
@@ -42,7 +43,7 @@ KEPT_ATTEMPTS = 5
 """How many of a delivery's last attempts are kept."""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RequestSection:
     sealed_address: bytes
     depth: Depth
@@ -52,7 +53,7 @@ class RequestSection:
     time_budget_s: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class VerdictSection:
     """A verdict as stored: its address is sealed, and absent when it equals the one that was asked about."""
 

@@ -13,6 +13,7 @@ from vouchpost_gateway.domain.outcome import Answer, Failure, Judgement, judge
 from vouchpost_gateway.domain.retry import next_attempt_ms, parse_retry_after, should_disable, slow_down_s
 from vouchpost_gateway.domain.signature import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, signature_header
 from vouchpost_gateway.domain.subscription import DisabledReason, Subscription
+from vouchpost_gateway.domain.value import value
 from vouchpost_gateway.domain.world import Mode, World
 from vouchpost_gateway.pipeline.report import Report
 from vouchpost_gateway.pipeline.work import Done
@@ -57,7 +58,7 @@ class AttemptRules:
     world_slow: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Prepared:
     """One request, ready to be sent: everything but the connection."""
 
@@ -67,7 +68,7 @@ class Prepared:
     allow_loopback: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Settled:
     """What an answer comes to."""
 
@@ -219,7 +220,7 @@ def _with_attempt(progress: DeliveryProgress, answer: Answer, outcome: Outcome, 
         duration_ms=round(answer.duration_s * 1000),
         outcome=outcome,
         status_code=answer.status_code,
-        error=answer.failure.value if answer.failure else None,
+        error=answer.failure,
         excerpt=answer.excerpt,
     )
     return DeliveryProgress(

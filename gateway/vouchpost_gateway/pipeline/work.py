@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from vouchpost_gateway.domain.lane import Claim, Lane, LaneLimits, LaneNews, NextStep, Ring, Settlement, Turn
+from vouchpost_gateway.domain.value import value
 from vouchpost_gateway.pipeline.report import Report
 
 
@@ -23,7 +24,7 @@ class Lanes(Protocol):
     ) -> Turn: ...
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Done:
     """What one item's work came to: its settlement, None when it was committed on its own, and news of the lane."""
 
