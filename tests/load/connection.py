@@ -3,53 +3,55 @@
 One request at a time, answers with a Content-Length only: this talks to our own API, not to the internet.
 """
 
-import asyncio
-from collections.abc import Callable
-from typing import cast
+import socket
+
+_CONNECT_LIMIT_S = 1.0
 
 
-class Connection(asyncio.Protocol):
-    """Tells `answered(connection, status, body)` for each answer, and `lost(connection)` when it ends."""
+class Connection:
+    """A connection to a port of this machine that never waits; OSError when nobody listens there.
 
-    def __init__(
-        self, *, answered: Callable[["Connection", int, bytes], None], lost: Callable[["Connection"], None]
-    ) -> None:
-        self._answered = answered
-        self._lost = lost
-        self._transport: asyncio.Transport | None = None
+    `request` is the caller's number of what is under way, -1 for nothing.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", port), _CONNECT_LIMIT_S)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setblocking(False)
         self._buffer = b""
+        self.descriptor = self._socket.fileno()
         self.request = -1
 
-    def send(self, data: bytes, *, request: int) -> None:
-        """Writes one request; `request` is the caller's number of it and free again after the answer."""
-        self.request = request
-        if self._transport is None or self._transport.is_closing():
-            self._lost(self)
-        else:
-            self._transport.write(data)
+    def send(self, data: bytes) -> bool:
+        """Whether the whole request left: it always fits, since there is nothing before it."""
+        try:
+            return self._socket.send(data) == len(data)
+        except OSError:
+            return False
 
-    def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
-
-    def data_received(self, data: bytes) -> None:
+    def receive(self) -> tuple[int, bytes] | tuple[()] | None:
+        """The status and body of an answer; () as long as it is not complete, None when the connection is over."""
+        try:
+            data = self._socket.recv(65_536)
+        except BlockingIOError:
+            return ()
+        except OSError:
+            return None
+        if not data:
+            return None
         self._buffer += data
         head_end = self._buffer.find(b"\r\n\r\n")
         if head_end < 0:
-            return
+            return ()
         end = head_end + 4 + content_length(self._buffer[:head_end])
         if len(self._buffer) < end:
-            return
+            return ()
         status, body = int(self._buffer[9:12]), self._buffer[head_end + 4 : end]
         self._buffer = self._buffer[end:]
-        self._answered(self, status, body)
+        return status, body
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio names it
-        self._transport = None
-        self._lost(self)
+    def close(self) -> None:
+        self._socket.close()
 
 
 def content_length(head: bytes) -> int:
