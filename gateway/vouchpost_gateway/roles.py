@@ -26,7 +26,7 @@ from vouchpost_gateway.wiring import ROOM, Gateway, deliver_work, janitor, now_m
 from vouchpost_gateway.worker import BellWorker, DrainLane, arq_pool, make_worker
 
 _ARQ_CONNECTIONS = 64
-_BATCH = 16
+_BATCH = 32
 _ANSWERED_HERE = 64
 _MEASURE_S = 5.0
 _OPEN_FILES = 65_536

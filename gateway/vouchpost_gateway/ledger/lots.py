@@ -1,7 +1,7 @@
 """Asking together: what is asked while an earlier lot is on its way leaves in the next one, as one script.
 
 Alone, an ask leaves at once. Under load, lots grow until they carry what comes, and the fixed cost of a script is
-paid once a lot.
+paid once a lot; so lots keep a little apart, which costs each ask some of a millisecond and Redis fewer scripts.
 """
 
 import asyncio
@@ -15,6 +15,9 @@ from vouchpost_gateway.ledger.connection import LedgerRefused
 Place = TypeVar("Place", bound=Hashable)
 Ask = TypeVar("Ask")
 Answer = TypeVar("Answer")
+
+_APART_S = 0.003
+"""From one lot of a place to the next, at least."""
 
 
 class Lots(Generic[Place, Ask, Answer]):
@@ -40,10 +43,14 @@ class Lots(Generic[Place, Ask, Answer]):
         return await answer
 
     async def _work_off(self, place: Place, line: deque[tuple[Ask, asyncio.Future[Answer]]]) -> None:
+        clock = asyncio.get_running_loop().time
         try:
             while line:
+                leaves = clock()
                 lot = [line.popleft() for _ in range(min(len(line), self._most))]
                 await self._ask_together(place, lot, line)
+                if len(line) < self._most:
+                    await asyncio.sleep(max(0.0, leaves + _APART_S - clock()))
         finally:
             del self._lines[place]
             _fail((answer for _, answer in line), LedgerUnavailable("the process is ending"))

@@ -448,3 +448,18 @@ def test_a_peer_that_never_reads_its_answer_is_not_waited_for(connection: bytes)
                     writer.write(b"\r\n")  # between two requests it means nothing
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("text", [b"a\r\nset-cookie: b", b"a\nb", b"a\rb"])
+def test_no_header_of_an_answer_is_more_than_one_line(text: bytes) -> None:
+    """Whatever the application says, what it puts into a header ends with it."""
+
+    async def careless(scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-length", b"0")] if scope["path"] == "/healthz" else [(b"x-note", text)]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def talk(port: int) -> None:
+        assert b"x-note" not in await send(port, GET.replace(b"/healthz", b"/other"))
+
+    on_server(careless, talk)

@@ -120,3 +120,28 @@ def test_nobody_waits_for_ever_for_a_lot_that_failed_otherwise() -> None:
             await Lots(send, most=1).ask("a", 1)
 
     run(asked())
+
+
+def test_those_who_come_soon_after_a_lot_go_together() -> None:
+    async def asked() -> None:
+        send = Doubling()
+        lots = Lots(send, most=3)
+        await lots.ask("a", 1)
+        second = asyncio.create_task(lots.ask("a", 2))
+        await asyncio.sleep(0)
+        third = asyncio.create_task(lots.ask("a", 3))
+
+        assert list(await asyncio.gather(second, third)) == [4, 6]
+        assert send.sent == [("a", [1]), ("a", [2, 3])]
+
+    run(asked())
+
+
+def test_whole_lots_that_wait_follow_each_other_at_once() -> None:
+    async def asked() -> float:
+        lots = Lots(Doubling(), most=1)
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(*(lots.ask("a", number) for number in range(500)))
+        return asyncio.get_running_loop().time() - began
+
+    assert run(asked()) < 0.5
