@@ -18,6 +18,7 @@ from vouchpost_gateway.ledger.bells import Queue, queue_of
 from vouchpost_gateway.ledger.listening import Listener, Wakes
 from vouchpost_gateway.pipeline.attempt import SLOW_AFTER_S
 from vouchpost_gateway.pipeline.drain import Drain
+from vouchpost_gateway.pipeline.fan_out import FanOut
 from vouchpost_gateway.pipeline.resend import Recover
 from vouchpost_gateway.pipeline.sweep import Sweep
 from vouchpost_gateway.pipeline.work import Pace, Room, Work
@@ -99,13 +100,18 @@ async def _drains(
 
     if role == "verify":
         verify = drain(await stack.enter_async_context(verify_work(gateway)), batch=settings.verify_in_flight)
-        recover = drain(Recover(gateway.deliveries, gateway.verifications, gateway.subscribe, gateway.bells.ring))
+        of_kind = {
+            LaneKind.VERIFICATIONS: verify,
+            LaneKind.RECOVERIES: drain(
+                Recover(gateway.deliveries, gateway.verifications, gateway.subscribe, gateway.bells.ring)
+            ),
+            LaneKind.FAN_OUTS: drain(FanOut(gateway.fanning, gateway.bells.ring)),
+        }
 
-        async def drain_verifications(lane: Lane, generation: int) -> None:
-            of_kind = recover if lane.kind is LaneKind.RECOVERIES else verify
-            await of_kind(lane, generation, slow=False)
+        async def drain_of_kind(lane: Lane, generation: int) -> None:
+            await of_kind[lane.kind](lane, generation, slow=False)
 
-        return {Queue.VERIFY: drain_verifications}
+        return {Queue.VERIFY: drain_of_kind}
 
     deliver = drain(await stack.enter_async_context(deliver_work(gateway)), slow_after_s=SLOW_AFTER_S)
 

@@ -23,6 +23,7 @@ from vouchpost_gateway.ledger.accepting import Backlog
 from vouchpost_gateway.ledger.bells import Bells
 from vouchpost_gateway.ledger.connection import Address
 from vouchpost_gateway.ledger.deliveries import DeliveryRecords
+from vouchpost_gateway.ledger.fanning import Fanning
 from vouchpost_gateway.ledger.lanes import BellLimits, Lanes
 from vouchpost_gateway.ledger.listening import Verdicts
 from vouchpost_gateway.ledger.operators import OperatorRecords
@@ -84,6 +85,7 @@ class Gateway:
     access_records: AccessRecords
     verifications: VerificationRecords
     deliveries: DeliveryRecords
+    fanning: Fanning
     subscriptions: SubscriptionRecords
     policies: PolicyRecords
     lanes: Lanes
@@ -191,6 +193,7 @@ def _assemble(settings: Settings, store: Store, bells: Bells, metrics: Metrics, 
         access_records=access_records,
         verifications=verifications,
         deliveries=deliveries,
+        fanning=Fanning(store, limits),
         subscriptions=subscriptions,
         policies=policies,
         lanes=lanes,

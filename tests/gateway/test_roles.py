@@ -10,6 +10,7 @@ import redis
 from pydantic import SecretStr
 
 from tests.gateway.ledger.bench import MASTER_KEY, PARTITIONS, Bench
+from vouchpost_gateway.domain.lane import fan_outs
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.roles import serve_worker
 from vouchpost_gateway.settings import Settings, load_settings
@@ -57,10 +58,29 @@ def test_every_worker_sweeps(settings: Settings, redis_url: str, role: str) -> N
 
 def test_without_the_redis_of_the_bells_work_is_done_all_the_same(settings: Settings, redis_url: str) -> None:
     """Bells are how workers share, not how they live: one that cannot ring drains what it finds."""
-    alone = settings.model_copy(update={"bells_url": SecretStr("redis://127.0.0.1:1/0")})
     with Bench(redis_url) as bench, redis.Redis.from_url(redis_url) as client:
         record = keys.record(bench.world, bench.accept("a@example").stem)
         bench.lose_bell(bench.lane())
         before = client.strlen(record)
 
-        assert _served_until(alone, "verify", lambda: client.strlen(record) > before), "it has a verdict, or a check"
+        assert _served_until(_alone(settings), "verify", lambda: client.strlen(record) > before), (
+            "it has a verdict, or a check"
+        )
+
+
+def test_a_verify_worker_serves_crowds(settings: Settings, redis_url: str) -> None:
+    with Bench(redis_url, deliver_at_once=1) as bench:
+        crowd = [bench.subscribe() for _ in range(3)]
+        event = bench.delivered_to(*crowd)
+        bench.lose_bell(fan_outs(bench.world))
+
+        def all_have_it() -> bool:
+            return all(event.item in bench.waiting(bench.lane_of(subscription)) for subscription in crowd)
+
+        assert not all_have_it()
+        assert _served_until(_alone(settings), "verify", all_have_it)
+
+
+def _alone(settings: Settings) -> Settings:
+    """The same without the Redis of the bells."""
+    return settings.model_copy(update={"bells_url": SecretStr("redis://127.0.0.1:1/0")})

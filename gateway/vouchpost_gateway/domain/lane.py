@@ -13,14 +13,15 @@ QUEUE_OF = {Priority.HIGH: 0, Priority.NORMAL: 1, Priority.LOW: 2}
 """Which of a lane's three due sets holds an item."""
 
 
-_LANE_ID = re.compile(rf"([0-9]{{2}})\.([{ALPHABET}]+)([lt])\.(?:([vr])|d\.([{ALPHABET}]{{4}}))")
+_LANE_ID = re.compile(rf"([0-9]{{2}})\.([{ALPHABET}]+)([lt])\.(?:([vrf])|d\.([{ALPHABET}]{{4}}))")
 
 
 class LaneKind(StrEnum):
-    """Whose due work: all verifications of a world, its running recoveries, or the deliveries of one subscription."""
+    """Whose due work: a world's verifications, recoveries or events for a crowd; or a subscription's deliveries."""
 
     VERIFICATIONS = "v"
     RECOVERIES = "r"
+    FAN_OUTS = "f"
     DELIVERIES = "d"
 
 
@@ -69,7 +70,7 @@ class Ring:
 class Claim:
     """An item leased to us. `claims` counts the leases in a row that ended without a settlement.
 
-    A delivery brings its progress so far, a recovery its bookmark.
+    A delivery brings its progress so far, a recovery its bookmark, a fan-out whom the event goes to.
     """
 
     item: str
@@ -169,6 +170,10 @@ def verifications(world: World) -> Lane:
 
 def recoveries(world: World) -> Lane:
     return Lane(world, LaneKind.RECOVERIES)
+
+
+def fan_outs(world: World) -> Lane:
+    return Lane(world, LaneKind.FAN_OUTS)
 
 
 def deliveries(world: World, number: int) -> Lane:

@@ -1,13 +1,15 @@
 """Committing, as the ledger does it: verdicts that are ready at one time, for the same subscriptions, go together."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from vouchpost_gateway.domain.lane import Ring, deliveries, verifications
+from vouchpost_gateway.domain.lane import Ring, deliveries, fan_outs, verifications
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.connection import Argument
+from vouchpost_gateway.ledger.crowds import Crowds
 from vouchpost_gateway.ledger.lanes import BellLimits, rings
 from vouchpost_gateway.ledger.lots import Lots
 from vouchpost_gateway.ledger.scripts import load
@@ -50,6 +52,7 @@ class Committing:
 
     store: Store
     bells: BellLimits
+    crowds: Crowds
     _lots: Lots[Destination, Committable, Committed] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -61,10 +64,12 @@ class Committing:
 
     async def _write(self, destination: Destination, verdicts: Sequence[Committable]) -> list[Committed]:
         world, targets, set_revision = destination
-        lane, lanes = verifications(world), [deliveries(world, number) for number in targets]
+        share = await self.crowds.share(world, targets)
+        lane, lanes = verifications(world), [deliveries(world, number) for number in share.now]
         names = [*keys.lane(lane), keys.dead_verifications(world)]
         arguments: list[Argument] = [lane.id, "" if set_revision is None else set_revision]
-        arguments += (self.bells.ring_ms, keys.WAKE_CHANNEL, LATEST_CAP, len(verdicts))
+        arguments += (self.bells.ring_ms, keys.WAKE_CHANNEL, LATEST_CAP)
+        arguments += (fan_outs(world).id if share.later else "", json.dumps(share.later), share.pace_ms, len(verdicts))
         for one in verdicts:
             record = keys.record(world, one.stem)
             names += (record, one.cache or record)
@@ -74,6 +79,8 @@ class Committing:
         for target in lanes:
             names += keys.lane(target)
         arguments += (target.id for target in lanes)
+        if share.later:
+            names += keys.lane(fan_outs(world))
         answer, found, ringing = await self.store.run(_COMMIT, names, arguments)
         if answer == b"changed":
             return [("changed", []) for _ in verdicts]

@@ -141,7 +141,7 @@ class _Packed:
 
 def _pack(lane: Lane, settlement: Settlement) -> _Packed:
     kind: str = settlement.kind
-    if lane.kind is LaneKind.RECOVERIES:
+    if lane.kind in {LaneKind.RECOVERIES, LaneKind.FAN_OUTS}:
         return _Packed(kind, state=settlement.bookmark)
     if lane.kind is LaneKind.VERIFICATIONS:
         section = pack_run(settlement.run) if settlement.run else b""
@@ -162,6 +162,11 @@ def rings(reply: Reply) -> list[Ring]:
     return [
         Ring(reply[at].decode(), int(reply[at + 1]), reply[at + 2] == b"1") for at in range(0, len(reply), _RING_FIELDS)
     ]
+
+
+def is_slow(bell: bytes) -> bool:
+    """Whether a lane's bell, as it is stored, says that the lane is slow."""
+    return bell.endswith(b" 1")
 
 
 def one_ring(lane: Lane, generation: bytes, slow: bytes) -> list[Ring]:

@@ -9,7 +9,7 @@ from hashlib import sha1
 from vouchpost_gateway.domain.commitment import Commitment
 from vouchpost_gateway.domain.errors import Backlogged, IdempotencyConflict
 from vouchpost_gateway.domain.ids import encode, time_ms
-from vouchpost_gateway.domain.lane import QUEUE_OF, Claim, Ring, deliveries, verifications
+from vouchpost_gateway.domain.lane import QUEUE_OF, Claim, Ring, deliveries, fan_outs, verifications
 from vouchpost_gateway.domain.page import ALWAYS, Span
 from vouchpost_gateway.domain.question import Question
 from vouchpost_gateway.domain.verification import Accepted, Depth, NewVerification, Verification
@@ -18,6 +18,7 @@ from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.accepting import Accepting, Backlog, Newcomer
 from vouchpost_gateway.ledger.committing import Committable, Committing, Destination
 from vouchpost_gateway.ledger.connection import Argument, LedgerRefused
+from vouchpost_gateway.ledger.crowds import AT_ONCE, Crowds
 from vouchpost_gateway.ledger.ends import ends
 from vouchpost_gateway.ledger.lanes import BellLimits
 from vouchpost_gateway.ledger.reading import Reading
@@ -53,14 +54,16 @@ class VerificationRecords:
     bells: BellLimits = field(default_factory=BellLimits)
     idempotency_ms: int = 86_400_000
     replicas: int = 0
+    deliver_at_once: int = AT_ONCE
     _accepting: Accepting = field(init=False, repr=False)
     _committing: Committing = field(init=False, repr=False)
     _reading: Reading = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         accepting = Accepting(self.store, self.backlog, self.bells, self.idempotency_ms)
+        crowds = Crowds(self.store, at_once=self.deliver_at_once)
         object.__setattr__(self, "_accepting", accepting)
-        object.__setattr__(self, "_committing", Committing(self.store, self.bells))
+        object.__setattr__(self, "_committing", Committing(self.store, self.bells, crowds))
         object.__setattr__(self, "_reading", Reading(self.store))
 
     async def accept(
@@ -217,9 +220,10 @@ class VerificationRecords:
             keys.dead_deliveries(world),
             await self._cached_at(world, stem, record),
         ]
-        arguments: list[Argument] = [lane.id, stem, len(by_number)]
-        for number, items in by_number.items():
-            target = deliveries(world, number)
+        targets = {deliveries(world, number): items for number, items in by_number.items()}
+        targets[fan_outs(world)] = sorted({item for items in by_number.values() for item in items})
+        arguments: list[Argument] = [lane.id, stem, len(targets)]
+        for target, items in targets.items():
             names += keys.lane(target)
             arguments += [target.id, len(items), *items]
         dead = [item + encode(number, 4) for number, items in by_number.items() for item in items]

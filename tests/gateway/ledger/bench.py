@@ -43,7 +43,9 @@ from vouchpost_gateway.domain.verification import (
 from vouchpost_gateway.domain.world import Mode, World
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.accepting import Backlog
+from vouchpost_gateway.ledger.crowds import AT_ONCE
 from vouchpost_gateway.ledger.deliveries import DeliveryRecords
+from vouchpost_gateway.ledger.fanning import Fanning
 from vouchpost_gateway.ledger.lanes import BellLimits, Lanes
 from vouchpost_gateway.ledger.seal import MasterKeys
 from vouchpost_gateway.ledger.store import Store
@@ -80,6 +82,7 @@ class Bench:
         *,
         backlog: Backlog | None = None,
         bells: BellLimits = LONG,
+        deliver_at_once: int = AT_ONCE,
         raw: Any = None,
         world: World | None = None,
     ) -> None:
@@ -88,7 +91,10 @@ class Bench:
         self.raw: Any = raw or redis.Redis.from_url(url)  # its types cannot tell the plain client from the async one
         self.store = Store(url)
         self.tenants = Tenants(self.store, MasterKeys([MASTER_KEY]), PARTITIONS)
-        self.verifications = VerificationRecords(self.store, self.tenants, backlog or Backlog(), bells)
+        self.verifications = VerificationRecords(
+            self.store, self.tenants, backlog or Backlog(), bells, deliver_at_once=deliver_at_once
+        )
+        self.fanning = Fanning(self.store, bells)
         self.subscriptions = SubscriptionRecords(self.store, self.tenants, bells)
         self.deliveries = DeliveryRecords(self.store, bells)
         self.lanes = Lanes(self.store, bells)

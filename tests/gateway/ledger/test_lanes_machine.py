@@ -4,6 +4,7 @@
 Time passes by short leases that end and by bells whose time is set back; everything else goes through the Python API.
 """
 
+import json
 import os
 import time
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from vouchpost_gateway.domain.lane import (
     Settlement,
     SettlementKind,
     deliveries,
+    fan_outs,
     recoveries,
     verifications,
 )
@@ -44,6 +46,7 @@ from vouchpost_gateway.pipeline.retain import NoArchive, Retain
 FAR_MS = 3_600_000
 LANE_CAP = 3
 WORLD_CAP = 4
+AT_ONCE = 1
 SHORT_LEASE = 0.003
 FAST = LaneLimits(lease_ms=60_000, lane_cap=LANE_CAP, world_fast_cap=WORLD_CAP, world_slow_cap=2)
 CRASHING = LaneLimits(lease_ms=1, lane_cap=LANE_CAP, world_fast_cap=WORLD_CAP, world_slow_cap=2)
@@ -77,7 +80,7 @@ class LedgerMachine(RuleBasedStateMachine):
         super().__init__()
         with redis.Redis.from_url(self.url) as client:
             client.flushall()
-        self.bench = Bench(self.url)
+        self.bench = Bench(self.url, deliver_at_once=AT_ONCE)
         self.world = self.bench.world
         self.retention = RetentionRecords(
             self.bench.store,
@@ -87,9 +90,11 @@ class LedgerMachine(RuleBasedStateMachine):
             self.bench.subscriptions,
         )
         self.v = verifications(self.world)
-        self.lanes: dict[Lane, dict[str, Item]] = {self.v: {}, recoveries(self.world): {}}
+        self.f = fan_outs(self.world)
+        self.lanes: dict[Lane, dict[str, Item]] = {self.v: {}, self.f: {}, recoveries(self.world): {}}
         self.subscriptions: dict[int, Subscription] = {}
         self.records: dict[str, int] = {}  # stem -> revisions committed
+        self.named: dict[str, list[int]] = {}  # item -> whom the commit left to the fan-out
         self.dead: set[str] = set()
         self.ended: dict[tuple[str, int], DeliveryState] = {}  # item and subscription -> how it ended
         self.letters: set[tuple[str, int]] = set()
@@ -178,6 +183,8 @@ class LedgerMachine(RuleBasedStateMachine):
             kind = SettlementKind.LATER
         if lane == self.v and kind is SettlementKind.DONE and not self.records.get(item):
             kind = SettlementKind.LATER  # a verification without a verdict is never done
+        if lane == self.f and kind is SettlementKind.DONE:
+            self._hand_out(item)
         token = self.lanes[lane][item].token
         assert token is not None
         settlement = _settlement(lane, item, kind, token, far=far)
@@ -226,9 +233,8 @@ class LedgerMachine(RuleBasedStateMachine):
         del self.lanes[self.v][stem]
         if recheck:
             self.lanes[self.v][stem] = Item(far=True)
-        for number in targets:
-            self.lanes[deliveries(self.world, number)][EventRef(stem, revision).item] = Item()
-            self._no_lane_is_silent_now(deliveries(self.world, number))
+        for lane in self._committed(EventRef(stem, revision).item, targets):
+            self._no_lane_is_silent_now(lane)
         if twice:
             assert self.bench.commit(claim, targets, revision=revision) == "stale"
 
@@ -246,8 +252,15 @@ class LedgerMachine(RuleBasedStateMachine):
             assert token is not None
             self.records[stem] += 1
             assert self.bench.commit(Claim(stem, token, 1, 1), targets, revision=self.records[stem]) == "ok"
-            for number in targets:
-                self.lanes[deliveries(self.world, number)][EventRef(stem, self.records[stem]).item] = Item()
+            self._committed(EventRef(stem, self.records[stem]).item, targets)
+
+    @precondition(lambda self: self._flying(self.f))
+    @rule(data=st.data())
+    def hand_out(self, data: st.DataObject) -> None:
+        """And then crash, or be late: what is handed out again is in line once."""
+        _, item = data.draw(st.sampled_from(self._flying(self.f)))
+        for lane in self._hand_out(item):
+            self._no_lane_is_silent_now(lane)
 
     @precondition(lambda self: any(lane == self.v for lane, _ in self.stale))
     @rule(data=st.data())
@@ -449,6 +462,31 @@ class LedgerMachine(RuleBasedStateMachine):
             flying = sum(i.live for at, items in self.lanes.items() if at.kind == "d" for i in items.values())
             assert flying <= WORLD_CAP + 2
 
+    def _committed(self, item: str, targets: Sequence[int]) -> list[Lane]:
+        """Each target has the event in line, or is named by the fan-out; which, the ledger chooses."""
+        named = json.loads(self.bench.raw.hget(keys.lane_part(self.f, "s"), item) or "[]")
+        assert set(named) <= set(targets)
+        assert len(targets) - len(named) <= AT_ONCE
+        lanes = [deliveries(self.world, number) for number in targets if number not in named]
+        if named:
+            self.named[item] = named
+            lanes.append(self.f)
+        for lane in lanes:
+            self.lanes[lane][item] = Item()
+        return lanes
+
+    def _hand_out(self, item: str) -> list[Lane]:
+        """Those that the fan-out names have the event in line, unless they had it before or are gone."""
+        lanes = [deliveries(self.world, number) for number in self.named[item]]
+        missing = [lane for lane in lanes if lane in self.lanes and not self._had(lane, item)]
+        self.bench.run(self.bench.fanning.hand_out(self.world, self.named[item], item, 1))
+        for lane in missing:
+            self.lanes[lane][item] = Item()
+        return missing
+
+    def _had(self, lane: Lane, item: str) -> bool:
+        return self.bench.raw.zscore(keys.lane_part(lane, "y"), item) is not None
+
     def _settled(self, lane: Lane, item: str, kind: SettlementKind, *, far: bool) -> None:
         known = self.lanes[lane].pop(item, None)
         if known is not None and known.token is not None:
@@ -498,7 +536,10 @@ class LedgerMachine(RuleBasedStateMachine):
         return stem in self.records and (self.records[stem] == 0 or stem in self.lanes[self.v])
 
     def _open(self, stem: str) -> bool:
-        return any(item[:19] == stem for lane, items in self.lanes.items() if lane.kind == "d" for item in items)
+        named = ((item, number) for item in self.lanes[self.f] for number in self.named[item])
+        return any(
+            item[:19] == stem for lane, items in self.lanes.items() if lane.kind == "d" for item in items
+        ) or any(item[:19] == stem and n in self.subscriptions and (item, n) not in self.ended for item, n in named)
 
     def _is_dead_letter(self, lane: Lane, item: str) -> bool:
         return (item, lane.number) in self.letters
@@ -565,6 +606,8 @@ class LedgerMachine(RuleBasedStateMachine):
         lane = Lane.parse(ring.lane_id)
         turn = self.bench.turn(lane, want=8, generation=ring.generation, limits=FAST)
         self._claimed(lane, turn.claims, live=True)
+        for claim in turn.claims if lane == self.f else ():
+            self._hand_out(claim.item)
         ended = [_settlement(lane, claim.item, SettlementKind.DONE, claim.token) for claim in turn.claims]
         turn = self.bench.turn(
             lane, *ended, generation=ring.generation, limits=FAST, step=NextStep.END, news=LaneNews(delivered=1)

@@ -154,6 +154,7 @@ def _everything(bench: Bench) -> None:
             bench.world, ref.stem, Question("a", Depth.DOMAIN, Mode.LIVE), "a", policy="1", lease_ms=9
         )
     )
+    bench.run(bench.fanning.hand_out(bench.world, [one.number, two.number], bench.stem() + "001", 1))
     bench.announce(one)
     claims = bench.turn(bench.lane_of(one), want=2).claims
     bench.turn(bench.lane_of(one), *(_delivered(claim) for claim in claims))

@@ -92,6 +92,15 @@ local function add_to_index(lane, now, due)
   return from
 end
 
+-- Puts events, of each priority those that come due together, in line of a subscription. `latest` names all of them.
+local function hand_out(lane, lines, latest, latest_cap)
+  for queue = 0, 2 do
+    if #lines[queue + 1] > 0 then redis.call('ZADD', lane[HIGH + queue], 'NX', unpack(lines[queue + 1])) end
+  end
+  redis.call('ZADD', lane[LATEST], unpack(latest))
+  redis.call('ZREMRANGEBYRANK', lane[LATEST], 0, -latest_cap - 1)
+end
+
 local function due_of(lane) return number_of(redis.call('ZSCORE', lane[DUE], lane.id)) end
 
 -- After adding work, with the time at which the index has the lane due: decides whether to ring. Only idle -> rung rings;
@@ -105,4 +114,12 @@ local function wake(lane, due, now, ring_ms, wake_channel)
   end
   set_bell(lane, generation + 1, now + ring_ms, slow)
   return generation + 1, slow
+end
+
+-- The same for a script that adds to many lanes, which answers {lane id, generation, slow, …}.
+local function wake_one_of_many(rings, lane, due, now, ring_ms, wake_channel)
+  local generation, slow = wake(lane, due, now, ring_ms, wake_channel)
+  if not generation then return end
+  local at = #rings
+  rings[at + 1], rings[at + 2], rings[at + 3] = lane.id, string.format('%.0f', generation), slow
 end

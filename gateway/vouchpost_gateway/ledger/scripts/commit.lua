@@ -1,17 +1,20 @@
 -- uses: _lane
 -- Commits a lot of verdicts: of each its section of the record, the event and one delivery per matching subscription,
--- together or not at all. All of a lot go to the same subscriptions.
+-- together or not at all. All of a lot go to the same subscriptions. Of a crowd of them, some are named in a place in the
+-- world's fan-out lane instead, from where `fan_out` hands the event out to them.
 -- A repeat finds the tokens gone and answers 'stale'; the deliveries of a verdict have keys derived from it.
 -- KEYS: the verification lane, dead verifications, then for each: record, verdict cache entry (its record for none),
---       then the lane of each subscription
+--       then the lane of each subscription, then the fan-out lane if there is one
 -- ARGV: lane id, revision of the subscription set ('' when there are no events), ring ms, wake channel, cap of the
---       latest list, number of verdicts, then for each: stem, token, sections, event item, queue, cache ttl ms (0: forget
+--       latest list, fan-out lane id ('' for none), whom it is for, pace ms (it is due at the next multiple of it, 0: now),
+--       number of verdicts, then for each: stem, token, sections, event item, queue, cache ttl ms (0: forget
 --       the mark, '': there is no entry), recheck delay ms ('' for none), dead ('1' | '0'), done channel; then lane ids
 -- Answers {'ok' | 'changed', {'ok' | 'stale' | 'gone' for each}, {lane id, generation, slow, …}}
 local lane = lane_at(1, ARGV[1])
 local expected, ring_ms, wake_channel, latest_cap = ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
-local count, dead_letters = tonumber(ARGV[6]), KEYS[LANE_KEYS + 1]
-local FIELDS, FIRST = 9, 7
+local fan_out_id, fan_out_to, pace_ms = ARGV[6], ARGV[7], tonumber(ARGV[8])
+local count, dead_letters = tonumber(ARGV[9]), KEYS[LANE_KEYS + 1]
+local FIELDS, FIRST = 9, 10
 
 if expected ~= '' and (redis.call('HGET', lane[COUNTERS], 'subscriptions') or '0') ~= expected then
   return {'changed', {}, {}}
@@ -54,7 +57,7 @@ local function remember(one)
   end
 end
 
-local due, latest, alive = {{}, {}, {}}, {}, {}
+local items, latest, alive = {{}, {}, {}}, {}, {}
 for i, one in ipairs(ours) do
   if texts[i] then
     redis.call('SET', one.record, texts[i] .. one.sections)
@@ -63,8 +66,7 @@ for i, one in ipairs(ours) do
       redis.call('ZADD', lane[LOW], string.format('%.0f', now + tonumber(one.recheck_ms)), one.stem)
     end
     if one.dead then redis.call('ZADD', dead_letters, 0, one.stem) else alive[#alive + 1] = one.stem end
-    local line = due[one.queue + 1]
-    line[#line + 1], line[#line + 2] = string.format('%.0f', now), one.item
+    table.insert(items[one.queue + 1], one.item)
     latest[#latest + 1], latest[#latest + 2] = 0, one.item
     redis.call('PUBLISH', one.channel, one.stem)
     answers[one.i] = 'ok'
@@ -75,20 +77,35 @@ end
 if #alive > 0 then redis.call('ZREM', dead_letters, unpack(alive)) end
 index(lane)
 
+-- The items by priority, as ZADD takes them, all due at a time.
+local function lines(time)
+  local due, found = string.format('%.0f', time), {{}, {}, {}}
+  for queue = 1, 3 do
+    local line = found[queue]
+    for _, item in ipairs(items[queue]) do line[#line + 1], line[#line + 2] = due, item end
+  end
+  return found
+end
+
 local rings, first_lane, first_id = {}, LANE_KEYS + 2 + 2 * count, FIRST + FIELDS * count
-local dues = {}
-if #latest > 0 and #ARGV >= first_id then dues = redis.call('ZMSCORE', lane[DUE], unpack(ARGV, first_id)) end
+if #latest == 0 then return {'ok', answers, rings} end
+local now_due = lines(now)
+local dues = #ARGV >= first_id and redis.call('ZMSCORE', lane[DUE], unpack(ARGV, first_id)) or {}
 for i = 0, #dues - 1 do
   local target = lane_at(first_lane + i * LANE_KEYS, ARGV[first_id + i])
-  for queue = 0, 2 do
-    if #due[queue + 1] > 0 then redis.call('ZADD', target[HIGH + queue], 'NX', unpack(due[queue + 1])) end
+  hand_out(target, now_due, latest, latest_cap)
+  wake_one_of_many(rings, target, add_to_index(target, now, number_of(dues[i + 1])), now, ring_ms, wake_channel)
+end
+if fan_out_id ~= '' then
+  local line = lane_at(first_lane + #dues * LANE_KEYS, fan_out_id)
+  local from = pace_ms > 0 and now - now % pace_ms + pace_ms or now
+  local states = {}
+  for queue, due in ipairs(lines(from)) do
+    if #due > 0 then redis.call('ZADD', line[HIGH + queue - 1], unpack(due)) end
+    for _, item in ipairs(items[queue]) do states[#states + 1], states[#states + 2] = item, fan_out_to end
   end
-  redis.call('ZADD', target[LATEST], unpack(latest))
-  redis.call('ZREMRANGEBYRANK', target[LATEST], 0, -latest_cap - 1)
-  local generation, slow = wake(target, add_to_index(target, now, number_of(dues[i + 1])), now, ring_ms, wake_channel)
-  if generation then
-    local at = #rings
-    rings[at + 1], rings[at + 2], rings[at + 3] = target.id, string.format('%.0f', generation), slow
-  end
+  redis.call('HSET', line[STATE], unpack(states))
+  redis.call('HSETNX', line[META], 'live', 1)
+  wake_one_of_many(rings, line, add_to_index(line, from, due_of(line)), now, ring_ms, wake_channel)
 end
 return {'ok', answers, rings}

@@ -1,7 +1,7 @@
 -- uses: _lane
 -- Erases a record and everything that points at it. A repeat finds nothing left to erase.
 -- KEYS: the verification lane, record, hour index, dead verifications, dead deliveries, cache entry, then the lane of
---       each subscription its events went to
+--       each subscription its events went to, and the fan-out lane
 -- ARGV: lane id, stem, sha1 of the record as read, number of lanes, then for each: lane id, number of items, items;
 --       then number of dead letter ids, ids, done channel
 -- Answers 'ok' | 'changed' | 'gone'

@@ -25,13 +25,6 @@ end
 
 local now, time = clock()
 local rings = {}
-local function note(target, due)
-  local generation, slow = wake(target, due, now, ring_ms, wake_channel)
-  if generation then
-    local at = #rings
-    rings[at + 1], rings[at + 2], rings[at + 3] = target.id, string.format('%.0f', generation), slow
-  end
-end
 
 if expected ~= '' then
   -- What is removed is taken away first, so that it can be when Redis is at its memory limit.
@@ -60,7 +53,7 @@ if expected ~= '' then
         redis.call('HDEL', lane[META], 'failing_since', 'failures', 'slowdowns', 'not_before')
       end
     end
-    note(lane, index(lane))
+    wake_one_of_many(rings, lane, index(lane), now, ring_ms, wake_channel)
   end
 end
 
@@ -72,10 +65,8 @@ if stem ~= '' then
   for i = 1, tonumber(ARGV[15]) do
     local target = lane_at(18 + (i - 1) * LANE_KEYS, ARGV[15 + i])
     if redis.call('EXISTS', target[META]) == 1 then -- a lane that is gone would never be drained
-      redis.call('ZADD', target[HIGH], 'NX', string.format('%.0f', now), ARGV[11])
-      redis.call('ZADD', target[LATEST], 0, ARGV[11])
-      redis.call('ZREMRANGEBYRANK', target[LATEST], 0, -tonumber(ARGV[14]) - 1)
-      note(target, add_to_index(target, now, due_of(target)))
+      hand_out(target, {{string.format('%.0f', now), ARGV[11]}, {}, {}}, {0, ARGV[11]}, tonumber(ARGV[14]))
+      wake_one_of_many(rings, target, add_to_index(target, now, due_of(target)), now, ring_ms, wake_channel)
     end
   end
 end

@@ -1,0 +1,60 @@
+"""Crowds: more subscriptions of one event than the step that commits it can write to.
+
+A step that wrote to hundreds of lanes would stop Redis for everybody. So an event for a crowd is stored with a place
+in the world's fan-out lane, and most of its subscriptions have it from there: those that are slow anyway a moment
+later, together with all other events of that moment.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from vouchpost_gateway.domain.lane import deliveries
+from vouchpost_gateway.domain.world import World
+from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.lanes import is_slow
+from vouchpost_gateway.ledger.store import Store
+
+AT_ONCE = 50
+"""How many subscriptions get their deliveries in the step of the commit: some 2 ms of the server's time."""
+
+_PACE_MS = 1000
+_REMEMBERED = 100
+
+
+class Share(NamedTuple):
+    """Whom a commit itself hands its event to, whom the fan-out lane does, and at what pace (0: at once)."""
+
+    now: Sequence[int]
+    later: Sequence[int] = ()
+    pace_ms: int = 0
+
+
+class Crowds:
+    """Who of a crowd is served first. Remembered for a moment, since reading hundreds of bells has its price too."""
+
+    def __init__(self, store: Store, *, at_once: int = AT_ONCE) -> None:
+        self._store = store
+        self._at_once = at_once
+        self._known: dict[tuple[World, tuple[int, ...]], tuple[float, Share]] = {}
+
+    async def share(self, world: World, targets: tuple[int, ...]) -> Share:
+        """All at once, or of a crowd those that were quick a moment ago: others that are quick wait a little."""
+        if len(targets) <= self._at_once:
+            return Share(targets)
+        now = asyncio.get_running_loop().time()
+        until, share = self._known.get((world, targets), (now, Share(())))
+        if until <= now:
+            share = await self._read(world, targets)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[world, targets] = now + _PACE_MS / 1000, share
+        return share
+
+    async def _read(self, world: World, targets: Sequence[int]) -> Share:
+        ids = [deliveries(world, number).id for number in targets]
+        bells = await self._store.call("HMGET", keys.bells(world.partition), *ids)
+        slow = {number for number, bell in zip(targets, bells, strict=True) if bell and is_slow(bell)}
+        quick = [number for number in targets if number not in slow]
+        now, rest = quick[: self._at_once], quick[self._at_once :]
+        return Share(now, [*rest, *sorted(slow)], 0 if rest else _PACE_MS)

@@ -1,0 +1,66 @@
+"""Fanning out, as the ledger does it: events for the same crowd go together, in steps that are short for Redis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from vouchpost_gateway.domain.lane import Lane, Ring, deliveries
+from vouchpost_gateway.domain.world import World
+from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.connection import Argument
+from vouchpost_gateway.ledger.lanes import BellLimits, rings
+from vouchpost_gateway.ledger.lots import Lots
+from vouchpost_gateway.ledger.scripts import load
+from vouchpost_gateway.ledger.store import Store
+from vouchpost_gateway.ledger.subscriptions import LATEST_CAP
+
+_FAN_OUT = load("fan_out")
+_MOST = 16
+_STEP = 64
+"""How many deliveries one script adds: some 1.5 ms of the server's time."""
+
+
+class Crowd(NamedTuple):
+    """Whom an event goes to."""
+
+    world: World
+    targets: tuple[int, ...]
+
+
+class Event(NamedTuple):
+    """An event, as lanes know it."""
+
+    item: str
+    queue: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fanning:
+    """Puts events in line of subscriptions, in lots. Harmless when repeated: who had an event is not given it again."""
+
+    store: Store
+    bells: BellLimits = field(default_factory=BellLimits)
+    _lots: Lots[Crowd, Event, list[Ring]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_lots", Lots(self._write, most=_MOST))
+
+    async def hand_out(self, world: World, targets: Sequence[int], item: str, queue: int) -> list[Ring]:
+        """One delivery for each of these subscriptions that is still there. The rings of a lot go to one of it."""
+        return await self._lots.ask(Crowd(world, tuple(targets)), Event(item, queue))
+
+    async def _write(self, crowd: Crowd, events: Sequence[Event]) -> list[list[Ring]]:
+        found: list[Ring] = []
+        step = max(_STEP // len(events), 1)
+        for at in range(0, len(crowd.targets), step):
+            lanes = [deliveries(crowd.world, number) for number in crowd.targets[at : at + step]]
+            found += await self._write_to(lanes, events)
+        return [[] if at else found for at in range(len(events))]
+
+    async def _write_to(self, lanes: Sequence[Lane], events: Sequence[Event]) -> list[Ring]:
+        names = [name for lane in lanes for name in keys.lane(lane)]
+        arguments: list[Argument] = [self.bells.ring_ms, keys.WAKE_CHANNEL, LATEST_CAP, len(events)]
+        for event in events:
+            arguments += event
+        arguments += (lane.id for lane in lanes)
+        return rings(await self.store.run(_FAN_OUT, names, arguments))
