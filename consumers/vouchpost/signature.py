@@ -12,6 +12,7 @@ import re
 import time
 from binascii import b2a_base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import Final
 
 from vouchpost.errors import (
@@ -45,7 +46,7 @@ _ORDER: Final = (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER)
 _NAMES: Final = frozenset(_ORDER)
 _SHAPE: Final = "headers are a mapping of text to text, or pairs of text"
 _is_id: Final = re.compile(r"[A-Za-z0-9_-]{1,64}").fullmatch
-_is_timestamp: Final = re.compile(r"[0-9]{10}").fullmatch
+_is_signed_first: Final = re.compile(r"[A-Za-z0-9_-]{1,64}\.[0-9]{10}\.").fullmatch
 
 
 class Verifier:
@@ -64,7 +65,7 @@ class Verifier:
             raise SecretError(f"a receiver has one signing secret, or {MAX_SECRETS} while rotating")
         if not 1 <= tolerance_s <= MAX_TOLERANCE_S:
             raise ConfigurationError(f"the tolerance is between 1 and {MAX_TOLERANCE_S} seconds")
-        self._macs = [hmac.new(_key(text), digestmod="sha256") for text in texts]
+        self._macs = [_Mac(_key(text)) for text in texts]
         self.tolerance_s = tolerance_s
         self.body_limit = body_limit
         self._clock = clock
@@ -80,21 +81,20 @@ class Verifier:
     def authenticate(self, *, headers: Headers, body: bytes) -> tuple[str, int]:
         """The id and timestamp, once the signature matched. For bodies that are not events: `verify` reads events."""
         event_id, timestamp, signatures = _three(headers)
-        if not _is_id(event_id):
-            raise MalformedHeaderError(reason="malformed_id", detail="webhook-id is 1 to 64 of A-Z a-z 0-9 _ -")
+        signed_first = f"{event_id}.{timestamp}."
+        if not _is_signed_first(signed_first):
+            raise _malformed(event_id)
         attempted_s = self._attempted_s(timestamp)
-        candidates = _candidates(signatures)
+        entries = _entries(signatures)
         if not isinstance(body, bytes):
             raise MessageError("the body is bytes, exactly as they came: not text, and nothing that was parsed before")
         if len(body) > self.body_limit:
             raise BodyTooLargeError
-        if not self._any_match(candidates, f"{event_id}.{timestamp}.".encode() + body):
+        if not self._any_match(entries, signed_first.encode(), body):
             raise NoMatchingSignatureError
         return event_id, attempted_s
 
     def _attempted_s(self, timestamp: str) -> int:
-        if not _is_timestamp(timestamp):
-            raise MalformedHeaderError(reason="malformed_timestamp", detail="webhook-timestamp is ten digits")
         attempted_s = int(timestamp)
         off_by_s = attempted_s - self._clock()
         if off_by_s < -self.tolerance_s:
@@ -103,35 +103,43 @@ class Verifier:
             raise TimestampError(reason="timestamp_too_new", off_by_s=off_by_s)
         return attempted_s
 
-    def _any_match(self, candidates: list[bytes], content: bytes) -> bool:
-        """Compares text with text: only the canonical base64 of the right 32 bytes is equal to it."""
-        for prepared in self._macs:
-            mac = prepared.copy()
-            mac.update(content)
-            expected = b2a_base64(mac.digest(), newline=False)
-            for candidate in candidates:
-                if hmac.compare_digest(candidate, expected):
+    def _any_match(self, entries: list[str], signed_first: bytes, body: bytes) -> bool:
+        """Compares text with text: only the canonical base64 of the right 32 bytes is equal to it.
+
+        What is malformed, or of another version, is equal to nothing and hides no good entry.
+        """
+        for mac in self._macs:
+            expected = f"v1,{b2a_base64(mac.digest(signed_first, body), newline=False).decode()}"
+            for entry in entries:
+                if entry.isascii() and hmac.compare_digest(entry, expected):
                     return True
         return False
 
 
+class _Mac:
+    """HMAC-SHA256 with its key taken in beforehand, as RFC 2104, section 4, advises; a third faster than `hmac`."""
+
+    def __init__(self, key: bytes) -> None:
+        block = key.ljust(64, b"\0")  # a secret is never longer than a block
+        self._inner = sha256(bytes(octet ^ 0x36 for octet in block))
+        self._outer = sha256(bytes(octet ^ 0x5C for octet in block))
+
+    def digest(self, signed_first: bytes, body: bytes) -> bytes:
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(signed_first)
+        inner.update(body)
+        outer.update(inner.digest())
+        return outer.digest()
+
+
 def _three(headers: Headers) -> tuple[str, str, str]:
-    """The three headers, each exactly once, each of them text."""
-    found = _found(headers)
-    event_id, timestamp, signatures = found.get(ID_HEADER), found.get(TIMESTAMP_HEADER), found.get(SIGNATURE_HEADER)
-    if not event_id or not timestamp or not signatures:
-        missing = next(name for name in _ORDER if not found.get(name))
-        raise MissingHeaderError(f"{missing} is missing")
-    if not (isinstance(event_id, str) and isinstance(timestamp, str) and isinstance(signatures, str)):
-        raise MalformedHeaderError(reason="malformed_header", detail=_SHAPE)
-    return event_id, timestamp, signatures
+    """The three headers, each exactly once, each of them text.
 
-
-def _found(headers: Headers) -> dict[str, str]:
-    """Raw bytes, and whatever else is not pairs of text, are an error of the tree too."""
+    Raw bytes, and whatever else is not pairs of text, are an error of the tree too.
+    """
     found: dict[str, str] = {}
     try:
-        for name, value in headers.items() if isinstance(headers, (dict, Mapping)) else headers:
+        for name, value in headers.items() if hasattr(headers, "items") else headers:
             lowered = name.lower()
             if lowered in _NAMES:
                 if lowered in found:
@@ -141,17 +149,29 @@ def _found(headers: Headers) -> dict[str, str]:
                 raise MalformedHeaderError(reason="malformed_header", detail=_SHAPE)
     except (AttributeError, TypeError, ValueError):
         raise MalformedHeaderError(reason="malformed_header", detail=_SHAPE) from None
-    return found
+    event_id, timestamp, signatures = found.get(ID_HEADER), found.get(TIMESTAMP_HEADER), found.get(SIGNATURE_HEADER)
+    if not event_id or not timestamp or not signatures:
+        missing = next(name for name in _ORDER if not found.get(name))
+        raise MissingHeaderError(f"{missing} is missing")
+    if not (isinstance(event_id, str) and isinstance(timestamp, str) and isinstance(signatures, str)):
+        raise MalformedHeaderError(reason="malformed_header", detail=_SHAPE)
+    return event_id, timestamp, signatures
 
 
-def _candidates(header: str) -> list[bytes]:
-    """The `v1` entries. What is malformed, or of another version, is passed over and hides no good entry."""
+def _malformed(event_id: str) -> MalformedHeaderError:
+    if _is_id(event_id):
+        return MalformedHeaderError(reason="malformed_timestamp", detail="webhook-timestamp is ten digits")
+    return MalformedHeaderError(reason="malformed_id", detail="webhook-id is 1 to 64 of A-Z a-z 0-9 _ -")
+
+
+def _entries(header: str) -> list[str]:
+    """The signatures, of whatever version."""
     if len(header) > MAX_SIGNATURE_HEADER:
         raise MalformedHeaderError(reason="signature_header_too_large", detail="webhook-signature is at most 4 KiB")
-    entries = [entry for entry in header.split(" ") if entry]
-    if len(entries) > MAX_SIGNATURES:
+    entries = header.split(" ")
+    if len(entries) > MAX_SIGNATURES and len([entry for entry in entries if entry]) > MAX_SIGNATURES:
         raise MalformedHeaderError(reason="too_many_signatures", detail=f"at most {MAX_SIGNATURES} signatures")
-    return [entry[3:].encode() for entry in entries if entry[:3] == "v1," and entry.isascii()]
+    return entries
 
 
 def _key(text: str) -> bytes:
