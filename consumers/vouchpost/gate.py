@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from vouchpost.address import is_plausible
 from vouchpost.async_client import AsyncClient
+from vouchpost.async_outbox import AsyncOutbox
 from vouchpost.breaker import Breaker
 from vouchpost.client import Client
 from vouchpost.errors import ApiError, ConfigurationError, InvalidAddressError, RequestRefusedError
@@ -52,7 +53,7 @@ class Gate:
     def __init__(
         self,
         *,
-        outbox: Outbox,
+        outbox: Outbox | AsyncOutbox,
         client: Client | None = None,
         async_client: AsyncClient | None = None,
         wait_s: int = 0,
@@ -61,12 +62,20 @@ class Gate:
     ) -> None:
         if client is None and async_client is None:
             raise ConfigurationError("a gate needs a client, an async_client, or both")
-        self._outbox = outbox
+        if client is not None and not isinstance(outbox, Outbox):
+            raise ConfigurationError("this outbox is async: it goes with an async_client alone")
+        self._plain = outbox if isinstance(outbox, Outbox) else None
+        self._async = outbox if isinstance(outbox, AsyncOutbox) else None
         self._client = client
         self._async_client = async_client
         self._wait_s = wait_s
         self._depth = depth
         self._breaker = breaker or Breaker()
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether `check_async` is there to be awaited."""
+        return self._async_client is not None
 
     def check(self, email: str, *, subject_id: str | None = None) -> Gated:
         """Lets through or raises InvalidAddressError; nothing else."""
@@ -74,7 +83,7 @@ class Gate:
             raise ConfigurationError("this gate was made for AsyncClient: await check_async")
         submission = self._submission(email, subject_id)
         if not self._breaker.allows():
-            return self._later(submission)
+            return self._kept(submission)
         verification: Verification | None = None
         try:
             verification = self._client.submit(
@@ -83,18 +92,17 @@ class Gate:
             if self._wait_s:
                 verification = self._client.wait(verification.id, seconds=self._wait_s)
         except ApiError as error:
-            return self._failed(submission, verification, error)
+            self._failed(error)
+            return self._taken(email, verification) or self._kept(submission)
         return self._passed(email, verification)
 
     async def check_async(self, email: str, *, subject_id: str | None = None) -> Gated:
         """`check`, awaited."""
-        import asyncio  # noqa: PLC0415 - a plain application never pays for it
-
         if self._async_client is None:
             raise ConfigurationError("this gate has no AsyncClient: give it one as async_client, or call check")
         submission = self._submission(email, subject_id)
         if not self._breaker.allows():
-            return await asyncio.to_thread(self._later, submission)
+            return await self._kept_async(submission)
         verification: Verification | None = None
         try:
             verification = await self._async_client.submit(
@@ -103,7 +111,8 @@ class Gate:
             if self._wait_s:
                 verification = await self._async_client.wait(verification.id, seconds=self._wait_s)
         except ApiError as error:
-            return await asyncio.to_thread(self._failed, submission, verification, error)
+            self._failed(error)
+            return self._taken(email, verification) or await self._kept_async(submission)
         return self._passed(email, verification)
 
     def later(
@@ -118,9 +127,20 @@ class Gate:
 
         Costs no round trip at all. A `Submitter` does the rest.
         """
-        submission = self._submission(email, subject_id, metadata)
-        self._outbox.add(submission, handle=handle)
-        return Gated(email, State.UNVERIFIED)
+        return self._kept(self._submission(email, subject_id, metadata), handle)
+
+    async def later_async(
+        self,
+        handle: Any,
+        email: str,
+        *,
+        subject_id: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> Gated:
+        """`later`, awaited, for an outbox that is."""
+        if self._async is None:
+            raise ConfigurationError("this outbox is not async: call later")
+        return await self._kept_async(self._submission(email, subject_id, metadata), handle)
 
     def _submission(self, email: str, subject_id: str | None, metadata: Mapping[str, str] | None = None) -> Submission:
         if not is_plausible(email):
@@ -134,18 +154,29 @@ class Gate:
         known = verification.status in set(State)
         return Gated(email, State(verification.status) if known else State.UNKNOWN, verification)
 
-    def _failed(self, submission: Submission, verification: Verification | None, error: ApiError) -> Gated:
-        """A submission that was taken is safe with the gateway; the others wait in the outbox."""
+    def _failed(self, error: ApiError) -> None:
         if _is_about_the_address(error):
             raise InvalidAddressError from error
         _log.warning("gate.unverified %s", error.reason)
         self._breaker.failed()
-        if verification is not None:
-            return Gated(submission.email, State.PENDING, verification)
-        return self._later(submission)
 
-    def _later(self, submission: Submission) -> Gated:
-        self._outbox.add(submission)
+    def _taken(self, email: str, verification: Verification | None) -> Gated | None:
+        """A submission that was taken is safe with the gateway; the others wait in the outbox."""
+        return Gated(email, State.PENDING, verification) if verification is not None else None
+
+    def _kept(self, submission: Submission, handle: Any = None) -> Gated:
+        if self._plain is None:
+            raise ConfigurationError("this outbox is async: await later_async")
+        self._plain.add(submission, handle=handle)
+        return Gated(submission.email, State.UNVERIFIED)
+
+    async def _kept_async(self, submission: Submission, handle: Any = None) -> Gated:
+        """A plain outbox is driven from a thread."""
+        import asyncio  # noqa: PLC0415 - a plain application never pays for it
+
+        if self._async is None:
+            return await asyncio.to_thread(self._kept, submission)
+        await self._async.add_async(submission, handle=handle)
         return Gated(submission.email, State.UNVERIFIED)
 
 

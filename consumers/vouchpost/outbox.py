@@ -6,7 +6,7 @@ A submission keeps its idempotency key, so that it may be sent twice: by two pro
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeGuard, runtime_checkable
 
 from vouchpost.client import Client
 from vouchpost.errors import ApiError, RequestRefusedError
@@ -18,6 +18,7 @@ __all__ = ["Outbox", "Submission", "Submitter"]
 _log: Final = logging.getLogger("vouchpost")
 
 
+@runtime_checkable
 class Outbox(Protocol):
     """Where submissions wait."""
 
@@ -50,7 +51,7 @@ class Submitter:
         self._client = client
         self._outbox = outbox
         self._submitted = submitted
-        self._told_refused = refused
+        self._refused = refused
         self._every_s = every_s
         self._wake = threading.Event()
         self._stopped = False
@@ -95,19 +96,20 @@ class Submitter:
         """Whether to go on. A submission that the gateway refuses for good is dropped, or it would block the rest."""
         try:
             verification = self._client.submit(submission.email, **submission.options())
-        except RequestRefusedError as error:
-            return self._refused(submission, error)
         except ApiError as error:
-            _log.warning("outbox.waits %s", error.reason)
-            return False
-        self._submitted(submission, verification)
+            if not is_refused_for_good(error, submission):
+                return False
+            self._refused(submission, error)
+        else:
+            self._submitted(submission, verification)
         self._outbox.remove(submission.key)
         return True
 
-    def _refused(self, submission: Submission, error: RequestRefusedError) -> bool:
-        _log.error("outbox.refused status=%s key=%s", error.status, submission.key)
-        if not error.is_about_content:  # the API key, most likely: what waits is good and taken once that is mended
-            return False
-        self._told_refused(submission, error)
-        self._outbox.remove(submission.key)
-        return True
+
+def is_refused_for_good(error: ApiError, submission: Submission) -> TypeGuard[RequestRefusedError]:
+    """Or it waits: for the gateway, or, most likely, for an API key to be mended."""
+    if not isinstance(error, RequestRefusedError):
+        _log.warning("outbox.waits %s", error.reason)
+        return False
+    _log.error("outbox.refused status=%s key=%s", error.status, submission.key)
+    return error.is_about_content

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.consumers.gateways import FakeGateway
 from vouchpost import ConfigurationError, InvalidAddressError
 from vouchpost.breaker import Breaker
 from vouchpost.gate import Gate, Gated, State
 from vouchpost.outbox import Submitter
+from vouchpost.stores.sql_outbox import AsyncSqlOutbox
 from vouchpost.stores.sqlite_outbox import SqliteOutbox
 
 
@@ -152,3 +154,15 @@ def test_a_gate_without_the_client_it_would_need_says_so(tmp_path: Path) -> None
         Gate(outbox=outbox, async_client=gateway.async_client()).check("ann@example.com")
     with pytest.raises(ConfigurationError, match="async_client"):
         asyncio.run(Gate(outbox=outbox, client=gateway.client()).check_async("ann@example.com"))
+
+
+def test_an_outbox_that_the_client_could_not_use_on_the_worst_day_is_refused_at_once(tmp_path: Path) -> None:
+    gateway, awaited = FakeGateway(), AsyncSqlOutbox(create_async_engine("sqlite+aiosqlite://"))
+
+    with pytest.raises(ConfigurationError, match="async_client alone"):
+        Gate(outbox=awaited, client=gateway.client(), async_client=gateway.async_client())
+    with pytest.raises(ConfigurationError, match="later_async"):
+        Gate(outbox=awaited, async_client=gateway.async_client()).later(None, "ann@example.com")
+    gate = Gate(outbox=SqliteOutbox(tmp_path / "db"), async_client=gateway.async_client())
+    with pytest.raises(ConfigurationError, match="call later"):
+        asyncio.run(gate.later_async(None, "ann@example.com"))

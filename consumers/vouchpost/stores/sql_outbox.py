@@ -1,17 +1,34 @@
-"""An outbox in any database that SQLAlchemy 2 speaks to. Its table is in `sql.metadata`, with those of the marks."""
+"""Outboxes in any database that SQLAlchemy 2 speaks to, plain and async.
+
+Their table is in `sql.metadata`, with those of the marks.
+"""
 
 import inspect
 import json
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Engine, Insert, Integer, String, Table, Text, delete, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Insert,
+    Integer,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+)
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
 from vouchpost.errors import ConfigurationError
-from vouchpost.outbox import Submission
 from vouchpost.stores.sql import metadata
+from vouchpost.submission import Submission
 
 waiting: Final = Table(
     "vouchpost_outbox",
@@ -24,11 +41,7 @@ waiting: Final = Table(
 
 
 class SqlOutbox:
-    """A connection of the engine for each call, unless it is given the session of a running transaction.
-
-    With an async engine, give it a plain engine on the same database; with an `AsyncSession`, add by `run_sync`:
-    `await session.run_sync(lambda plain: gate.later(plain, email))`.
-    """
+    """A connection of the engine for each call, unless it is given the session of a running transaction."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -38,26 +51,62 @@ class SqlOutbox:
         metadata.create_all(self._engine)
 
     def add(self, submission: Submission, *, handle: Session | None = None) -> None:
-        statement = insert(waiting).values(
-            key=submission.key, email=submission.email, details=json.dumps(submission.details())
-        )
         if handle is not None:
-            _execute_within(handle, statement)
+            _execute_within(handle, _addition(submission))
             return
         try:
             with self._engine.begin() as connection:
-                connection.execute(statement)
+                connection.execute(_addition(submission))
         except IntegrityError:
             return  # it waits already
 
     def oldest(self, limit: int) -> Sequence[Submission]:
         with self._engine.connect() as connection:
-            rows = connection.execute(select(waiting).order_by(waiting.c.number).limit(limit))
-            return [Submission(row.email, key=row.key, **json.loads(row.details)) for row in rows]
+            return _oldest(connection, limit)
 
     def remove(self, key: str) -> None:
         with self._engine.begin() as connection:
             connection.execute(delete(waiting).where(waiting.c.key == key))
+
+
+class AsyncSqlOutbox:
+    """For async engines; the session of a running transaction is an `AsyncSession`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    async def create_tables(self) -> None:
+        """Makes the tables of this outbox and of the stores where they are not there yet."""
+        async with self._engine.begin() as connection:
+            await connection.run_sync(metadata.create_all)
+
+    async def add_async(self, submission: Submission, *, handle: AsyncSession | None = None) -> None:
+        if handle is not None:
+            await handle.execute(_addition(submission))
+            return
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(_addition(submission))
+        except IntegrityError:
+            return  # it waits already
+
+    async def oldest_async(self, limit: int) -> Sequence[Submission]:
+        async with self._engine.connect() as connection:
+            return await connection.run_sync(_oldest, limit)
+
+    async def remove_async(self, key: str) -> None:
+        async with self._engine.begin() as connection:
+            await connection.execute(delete(waiting).where(waiting.c.key == key))
+
+
+def _addition(submission: Submission) -> Insert:
+    details = json.dumps(submission.details())
+    return insert(waiting).values(key=submission.key, email=submission.email, details=details)
+
+
+def _oldest(connection: Connection, limit: int) -> Sequence[Submission]:
+    rows = connection.execute(select(waiting).order_by(waiting.c.number).limit(limit))
+    return [Submission(row.email, key=row.key, **json.loads(row.details)) for row in rows]
 
 
 def _execute_within(session: Session, statement: Insert) -> None:
@@ -65,4 +114,6 @@ def _execute_within(session: Session, statement: Insert) -> None:
     result = session.execute(statement)
     if inspect.iscoroutine(result):
         result.close()
-        raise ConfigurationError("this session is async: await session.run_sync(lambda plain: …) and give on `plain`")
+        raise ConfigurationError(
+            "this session is async: use AsyncSqlOutbox, or await session.run_sync(lambda plain: …) and give on `plain`"
+        )

@@ -2,20 +2,22 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, NullPool, create_engine
-from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy import Engine, NullPool, create_engine, inspect, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
+from sqlalchemy.util import await_only
 
 from vouchpost import ConfigurationError
+from vouchpost.async_outbox import AsyncOutbox
 from vouchpost.outbox import Outbox, Submission
 from vouchpost.stores.sql import metadata
-from vouchpost.stores.sql_outbox import SqlOutbox
+from vouchpost.stores.sql_outbox import AsyncSqlOutbox, SqlOutbox
 from vouchpost.stores.sqlite_outbox import SqliteOutbox
 
 
@@ -63,6 +65,55 @@ class SqlAlchemy(Bench):
             session.commit() if commit else session.rollback()
 
 
+class Driven:
+    """An async outbox, called by tests that await nothing: in a loop of its own, or in that of the transaction."""
+
+    def __init__(self, outbox: AsyncOutbox) -> None:
+        self._outbox = outbox
+
+    def add(self, submission: Submission, *, handle: Any = None) -> None:
+        if handle is None:
+            asyncio.run(self._add(submission))
+        else:
+            await_only(self._outbox.add_async(submission, handle=handle))
+
+    async def _add(self, submission: Submission) -> None:
+        await self._outbox.add_async(submission)
+
+    def oldest(self, limit: int) -> Sequence[Submission]:
+        async def main() -> Sequence[Submission]:
+            return await self._outbox.oldest_async(limit)
+
+        return asyncio.run(main())
+
+    def remove(self, key: str) -> None:
+        async def main() -> None:
+            await self._outbox.remove_async(key)
+
+        asyncio.run(main())
+
+
+class AsyncSqlAlchemy(SqlAlchemy):
+    def __init__(self, place: str, driver: str) -> None:
+        super().__init__(place)
+        self.driver = driver
+
+    def _async_engine(self) -> AsyncEngine:
+        url = make_url(self.url)
+        return create_async_engine(url.set(drivername=f"{url.get_backend_name()}+{self.driver}"), poolclass=NullPool)
+
+    def open(self) -> Outbox:
+        return Driven(AsyncSqlOutbox(self._async_engine()))
+
+    def rolled_back(self, work: Callable[[Any], None], *, commit: bool) -> None:
+        async def main() -> None:
+            async with AsyncSession(self._async_engine()) as session:
+                await session.run_sync(lambda _: work(session))
+                await (session.commit() if commit else session.rollback())
+
+        asyncio.run(main())
+
+
 class Django(Bench):
     """One database for all tests of a process, as Django is configured once; emptied for each."""
 
@@ -84,18 +135,23 @@ class Django(Bench):
             transaction.set_rollback(not commit)
 
 
-@pytest.fixture(params=["SQLite", "SQLAlchemy", "Django", "PostgreSQL", "MariaDB"])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Bench:
-    match request.param:
-        case "SQLite":
-            return Sqlite(tmp_path / "db")
-        case "Django":
-            return Django(tmp_path)
-        case "PostgreSQL":
-            return SqlAlchemy(f"postgresql+psycopg://{request.getfixturevalue('postgres')}")
-        case "MariaDB":
-            return SqlAlchemy(f"mysql+pymysql://{request.getfixturevalue('mariadb')}")
-    return SqlAlchemy(f"sqlite:///{tmp_path / 'db'}")
+BENCHES: dict[str, tuple[str, Callable[[Any], Bench]]] = {
+    "SQLite": ("tmp_path", lambda folder: Sqlite(folder / "db")),
+    "SQLAlchemy": ("tmp_path", lambda folder: SqlAlchemy(f"sqlite:///{folder / 'db'}")),
+    "async SQLAlchemy": ("tmp_path", lambda folder: AsyncSqlAlchemy(f"sqlite:///{folder / 'db'}", "aiosqlite")),
+    "Django": ("tmp_path", Django),
+    "PostgreSQL": ("postgres", lambda address: SqlAlchemy(f"postgresql+psycopg://{address}")),
+    "async PostgreSQL": ("postgres", lambda address: AsyncSqlAlchemy(f"postgresql+psycopg://{address}", "psycopg")),
+    "MariaDB": ("mariadb", lambda address: SqlAlchemy(f"mysql+pymysql://{address}")),
+    "async MariaDB": ("mariadb", lambda address: AsyncSqlAlchemy(f"mysql+pymysql://{address}", "aiomysql")),
+}
+"""Which fixture says where the database is, and the bench on it."""
+
+
+@pytest.fixture(params=BENCHES)
+def bench(request: pytest.FixtureRequest) -> Bench:
+    place, opened = BENCHES[request.param]
+    return opened(request.getfixturevalue(place))
 
 
 def test_what_waits_survives_a_restart_in_its_order(bench: Bench) -> None:
@@ -152,3 +208,34 @@ def test_an_async_session_takes_part_by_run_sync_and_is_told_so(tmp_path: Path) 
     asyncio.run(main())
 
     assert list(outbox.oldest(10)) == [submission]
+
+
+def test_an_async_outbox_makes_its_table_where_there_is_none(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'db'}"
+
+    async def main() -> bool:
+        engine = create_async_engine(url, poolclass=NullPool)
+        for _ in range(2):
+            await AsyncSqlOutbox(engine).create_tables()
+        async with engine.connect() as connection:
+            return await connection.run_sync(lambda plain: inspect(plain).has_table("vouchpost_outbox"))
+
+    assert asyncio.run(main())
+
+
+def test_djangos_outbox_is_awaited_too(tmp_path: Path) -> None:
+    from asgiref.sync import async_to_sync
+
+    Django(tmp_path)
+    from vouchpost.integrations.django.outbox import DjangoOutbox
+
+    outbox, submission = DjangoOutbox(), Submission("ann@example.com")
+
+    async def main() -> Sequence[Submission]:
+        await outbox.add_async(submission)
+        waiting = await outbox.oldest_async(10)
+        await outbox.remove_async(submission.key)
+        return waiting
+
+    assert list(async_to_sync(main)()) == [submission]
+    assert list(outbox.oldest(10)) == []

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 
+from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 
 from vouchpost.integrations.django.models import Waiting
@@ -26,3 +27,13 @@ class DjangoOutbox:
 
     def remove(self, key: str) -> None:
         Waiting.objects.using(self._using).filter(key=key).delete()
+
+    async def add_async(self, submission: Submission, *, handle: str | None = None) -> None:
+        """In the thread that Django keeps for the ORM, as all of its own async queries are."""
+        await sync_to_async(self.add)(submission, handle=handle)
+
+    async def oldest_async(self, limit: int) -> Sequence[Submission]:
+        return await sync_to_async(self.oldest)(limit)
+
+    async def remove_async(self, key: str) -> None:
+        await sync_to_async(self.remove)(key)
