@@ -1,26 +1,35 @@
 """Django, through its own test client, with CSRF protection and ATOMIC_REQUESTS switched on."""
 
+import asyncio
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from tests.consumers.asgi_client import AsgiClient
 from tests.consumers.django_project import empty_database
-from tests.consumers.gateways import FakeGateway
-from vouchpost import Message, Receiver, Router
+from tests.consumers.gateways import KEY, FakeGateway
+from vouchpost import AsyncClient, Message, Receiver, Router
 from vouchpost.gate import Gate
 from vouchpost.integrations.django.gate import validate_address, verified_email
+from vouchpost.integrations.django.outbox import DjangoOutbox
 from vouchpost.integrations.django.store import DjangoStore
 from vouchpost.integrations.django.view import view
 from vouchpost.stores.sqlite_outbox import SqliteOutbox
 from vouchpost.testing import SECRET, EventFactory, SignedEvent
 
 from django import forms  # isort: skip - after the project is set up
+from django.core.exceptions import ValidationError  # isort: skip
+from django.core.handlers.asgi import ASGIHandler  # isort: skip
 from django.core.management import call_command  # isort: skip
-from django.db import connection, connections  # isort: skip
+from django.db import connection, connections, models, transaction  # isort: skip
 from django.http import HttpRequest, HttpResponse  # isort: skip
 from django.test import Client, override_settings  # isort: skip
 from django.urls import path  # isort: skip
+from django.views.decorators.csrf import csrf_exempt  # isort: skip
 
 
 class Site:
@@ -117,9 +126,91 @@ def test_a_view_is_gated_by_a_decorator(tmp_path: Path, sent: dict[str, Any], st
     assert answer.content == b"pending" if status == 200 else b"typing mistakes" in answer.content
 
 
+@csrf_exempt
+@transaction.non_atomic_requests  # Django has no transactions around async views
+async def sign_up_async(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.verified_email.state)
+
+
+def over_asgi(app: Callable[..., Any], **sent: Any) -> httpx.Response:
+    """A whole site asked as an ASGI server asks it."""
+    with override_settings(ROOT_URLCONF=(path("signup", app),)):
+        return AsgiClient(ASGIHandler()).post("/signup", **sent)
+
+
+GATES: list[Any] = [
+    pytest.param(lambda gateway, box: Gate(async_client=gateway.async_client(), outbox=box), id="awaited client"),
+    pytest.param(lambda gateway, box: Gate(client=gateway.client(), outbox=box), id="plain client"),
+]
+
+
+@pytest.mark.parametrize("gate_of", GATES)
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        pytest.param({"data": {"email": "ann@example.com"}}, 200, id="form"),
+        pytest.param({"json": {"email": "ann@example.com"}}, 200, id="JSON"),
+        pytest.param({"data": {"email": "ann@"}}, 422, id="mistake"),
+        pytest.param({"content": b"{", "headers": {"content-type": "application/json"}}, 422, id="no JSON"),
+    ],
+)
+def test_an_async_view_is_gated_by_the_same_decorator(
+    gate_of: Callable[..., Gate], sent: dict[str, Any], status: int
+) -> None:
+    empty_database()
+
+    answer = over_asgi(verified_email(gate_of(FakeGateway(), DjangoOutbox()))(sign_up_async), **sent)
+
+    assert answer.status_code == status
+    assert answer.text == "pending" if status == 200 else "typing mistakes" in answer.text
+
+
+@pytest.mark.parametrize("gate_of", GATES)
+def test_an_async_view_loses_nobody_while_the_gateway_is_away(gate_of: Callable[..., Gate]) -> None:
+    empty_database()
+    gateway, outbox = FakeGateway(up=False), DjangoOutbox()
+
+    answer = over_asgi(verified_email(gate_of(gateway, outbox))(sign_up_async), data={"email": "ann@example.com"})
+
+    assert answer.text == "unverified"
+    assert [waiting.email for waiting in outbox.oldest(9)] == ["ann@example.com"]
+    connections.close_all()
+
+
+def test_an_async_view_holds_up_no_other_request_while_it_waits_for_a_verdict() -> None:
+    """The event loop goes on: ten requests wait for a slow gateway in the time of one."""
+    slow, started = httpx.MockTransport(slowly), time.monotonic()
+    gate = Gate(async_client=AsyncClient(key=KEY, url="http://gateway", transport=slow), outbox=DjangoOutbox())
+
+    async def main() -> list[str]:
+        transport = httpx.ASGITransport(ASGIHandler())
+        async with httpx.AsyncClient(transport=transport, base_url="http://app") as browser:
+            sent = [browser.post("/signup", data={"email": f"{one}@example.com"}) for one in range(10)]
+            return [answer.text for answer in await asyncio.gather(*sent)]
+
+    with override_settings(ROOT_URLCONF=(path("signup", verified_email(gate)(sign_up_async)),)):
+        assert asyncio.run(main()) == ["pending"] * 10
+
+    assert time.monotonic() - started < 3
+
+
+async def slowly(_: httpx.Request) -> httpx.Response:
+    await asyncio.sleep(0.5)
+    return httpx.Response(202, json={"id": "vrf_1", "status": "pending", "sequence": 7})
+
+
 def test_a_form_field_is_validated_without_a_call() -> None:
     class SignUp(forms.Form):
         email = forms.CharField(validators=[validate_address])
 
     assert SignUp({"email": "ann@example.com"}).is_valid()
     assert "typing mistakes" in str(SignUp({"email": "ann@example,com"}).errors)
+
+
+def test_a_model_field_is_validated_by_the_same_function() -> None:
+    field = models.CharField(max_length=254, validators=[validate_address])
+
+    assert field.clean("ann@example.com", None) == "ann@example.com"
+    with pytest.raises(ValidationError, match="typing mistakes") as refused:
+        field.clean("ann@example,com", None)
+    assert [error.code for error in refused.value.error_list] == ["invalid_address"]
