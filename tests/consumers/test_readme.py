@@ -1,5 +1,6 @@
 """A new user's path, followed literally: what `consumers/README.md` says is typed in, and what it shows comes out."""
 
+import asyncio
 import os
 import re
 import shutil
@@ -11,7 +12,9 @@ import time
 import tomllib
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from flask import Flask, g
 
@@ -31,7 +34,7 @@ CONSOLE: list[str] = [
     for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
 ]
-APP, _, CHANGE, GATE, TEST = PYTHON
+APP, _, CHANGE, GATE, ASYNC_GATE, TEST = PYTHON
 
 
 def line_with(text: str) -> str:
@@ -141,6 +144,39 @@ def test_the_example_of_a_gate_works(tmp_path: Path) -> None:
     assert app.test_client().post("/signup", json={"email": "ann@example.com"}).text == "pending"
 
 
+ASYNC_IMPORTS = """
+from contextlib import asynccontextmanager
+from typing import Annotated
+from fastapi import Depends, FastAPI
+from sqlalchemy.ext.asyncio import create_async_engine
+from vouchpost.async_outbox import AsyncSubmitter
+from vouchpost.gate import Gate, Gated
+from vouchpost.integrations.starlette import verified_email
+from vouchpost.stores.sql_outbox import AsyncSqlOutbox
+"""
+
+
+def test_the_example_of_a_gate_on_fastapi_works_while_the_gateway_is_away(tmp_path: Path) -> None:
+    gateway = FakeGateway(up=False)
+    code = ASYNC_GATE.replace("AsyncClient(total_s=1)", "client").replace("app.db", str(tmp_path / "app.db"))
+    names: dict[str, Any] = {"client": gateway.async_client()}
+
+    exec(compile(ASYNC_IMPORTS + code, "gate.py", "exec"), names)  # noqa: S102
+
+    async def sign_up() -> str:
+        app = names["app"]
+        transport = httpx.ASGITransport(app)
+        async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport) as browser:
+            answer = await browser.post("http://app/signup", json={"email": "ann@example.com"})
+            gateway.up = True
+            for _ in range(400):
+                await asyncio.sleep(0 if gateway.emails else 0.05)
+        return str(answer.json())
+
+    assert asyncio.run(sign_up()) == "unverified"
+    assert gateway.emails == ["ann@example.com"]
+
+
 @pytest.mark.parametrize(
     ("module", "name"),
     [
@@ -149,6 +185,9 @@ def test_the_example_of_a_gate_works(tmp_path: Path) -> None:
         ("stores.sql", "AsyncSqlStore"),
         ("stores.redis", "RedisStore"),
         ("stores.memory", "MemoryStore"),
+        ("stores.sql_outbox", "AsyncSqlOutbox"),
+        ("async_outbox", "AsyncSubmitter"),
+        ("outbox", "Submitter"),
         ("integrations.starlette", "endpoint"),
         ("integrations.flask", "view"),
         ("integrations.asgi", "Webhook"),
