@@ -1,6 +1,17 @@
-"""`vouchpost reverify`: what it says when it cannot begin. Whole runs of it are in `tests/end_to_end/test_kit.py`."""
+"""`vouchpost reverify`: what it says when it cannot begin, and a run on Django's ORM.
 
+A run on a select that is killed and goes on, against a real gateway, is in `tests/end_to_end/test_kit.py`.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -45,3 +56,85 @@ def test_what_is_missing_is_said(
     assert answer.exit_code == 1
     assert said in answer.output
     assert "goes on from here" not in answer.output
+
+
+class Gateway(ThreadingHTTPServer):
+    """Takes submissions and remembers them."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Verifications)
+        self.taken: list[dict[str, Any]] = []
+        self.url = f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class _Verifications(BaseHTTPRequestHandler):
+    server: Gateway
+
+    def do_POST(self) -> None:
+        self.server.taken.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        body = json.dumps({"id": "vrf_1", "status": "pending", "sequence": 7}).encode()
+        self.send_response(202)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def gateway() -> Iterator[Gateway]:
+    server = Gateway()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join(timeout=5)
+    server.server_close()
+
+
+SHOP = {
+    "settings.py": """
+SECRET_KEY = "for tests"
+INSTALLED_APPS = ["shop"]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db"}}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+""",
+    "models.py": """
+from django.db import models
+
+class User(models.Model):
+    email = models.CharField(max_length=254)
+""",
+    "fill.py": """
+import django
+django.setup()
+from django.core.management import call_command
+from shop.models import User
+call_command("migrate", run_syncdb=True, verbosity=0)
+User.objects.bulk_create(User(email=f"p{number}@example.com") for number in range(45))
+""",
+}
+
+
+def test_one_command_verifies_everybody_of_a_django_model_again(tmp_path: Path, gateway: Gateway) -> None:
+    (tmp_path / "shop").mkdir()
+    for name, text in SHOP.items():
+        (tmp_path / "shop" / name).write_text(text)
+    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "shop.settings", "VOUCHPOST_API_KEY": "vp_test_00abc"}
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
+    run("shop.fill")
+    said = run("vouchpost", "reverify", "shop.models:User.objects", "--url", gateway.url, "--chunk", "10")
+
+    assert "accepted 45 · refused 0" in said
+    assert "45/45" in said
+    assert sorted(taken["email"] for taken in gateway.taken) == sorted(f"p{number}@example.com" for number in range(45))
+    assert {taken["priority"] for taken in gateway.taken} == {"low"}
