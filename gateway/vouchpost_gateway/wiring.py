@@ -15,6 +15,7 @@ import structlog
 from vouchpost_gateway.api.services import Services
 from vouchpost_gateway.checks.syntax import Mailbox, normalise
 from vouchpost_gateway.checks.verifier import Verifier
+from vouchpost_gateway.domain.draw import SEED_BYTES, Draw
 from vouchpost_gateway.domain.lane import LaneLimits
 from vouchpost_gateway.domain.retention import Retention
 from vouchpost_gateway.domain.verification import Status
@@ -24,6 +25,7 @@ from vouchpost_gateway.ledger.bells import Bells
 from vouchpost_gateway.ledger.connection import Address
 from vouchpost_gateway.ledger.deliveries import DeliveryRecords
 from vouchpost_gateway.ledger.fanning import Fanning
+from vouchpost_gateway.ledger.keyed import KeyedRequests
 from vouchpost_gateway.ledger.lanes import BellLimits, Lanes
 from vouchpost_gateway.ledger.listening import Verdicts
 from vouchpost_gateway.ledger.operators import OperatorRecords
@@ -72,6 +74,11 @@ def now_ms() -> int:
 
 def random_bits() -> int:
     return random.getrandbits(80)
+
+
+def draw() -> Draw:
+    """What a request draws: ids, and secrets."""
+    return Draw(now_ms(), secrets.token_bytes(SEED_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,9 +171,7 @@ def _assemble(settings: Settings, store: Store, bells: Bells, metrics: Metrics, 
         replaced=forget_all,
         seen=lambda used, limit: metrics.ledger_memory(used_bytes=used, max_bytes=limit),
     )
-    subscribe = Subscribe(
-        subscriptions, bells.ring, report, now_ms, random_bits, secrets.token_bytes, settings.max_matches
-    )
+    subscribe = Subscribe(subscriptions, bells.ring, report, now_ms, draw, settings.max_matches)
     resend = Resend(deliveries, lanes, subscribe, bells.ring, now_ms)
     services = Services(
         authentication=sign_in,
@@ -181,8 +186,9 @@ def _assemble(settings: Settings, store: Store, bells: Bells, metrics: Metrics, 
         deliveries=DeliveryDesk(deliveries, subscribe, resend),
         dead_letters=DeadLetterDesk(deliveries, verifications, subscribe),
         events=EventDesk(deliveries, subscribe),
-        access=Access(access_records, tenants, subscribe, sign_in.forget, now_ms, random_bits, secrets.token_bytes),
+        access=Access(access_records, tenants, subscribe, sign_in.forget, now_ms, draw, secrets.token_bytes),
         policies=policies,
+        keyed=KeyedRequests(store, tenants, draw, watch.has_room, round(settings.idempotency_s * 1000)),
         health=watch,
     )
     return Gateway(

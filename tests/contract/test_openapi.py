@@ -39,11 +39,26 @@ def test_every_path_of_the_code_is_promised_and_every_promise_is_kept() -> None:
 
 @pytest.mark.parametrize("name", CODED)
 def test_the_same_parameters_are_read_and_promised(name: str) -> None:
-    headers = {"Idempotency-Key"} if name == "POST /v1/verifications" else set()
+    headers = {"Idempotency-Key"} if CODED[name].keyed else set()
 
     assert PROMISED[name].parameter_names("query") == CODED[name].query
     assert PROMISED[name].parameter_names("path") == ({"id"} if "{id}" in name else set())
     assert PROMISED[name].parameter_names("header") == headers
+
+
+def test_every_post_takes_an_idempotency_key_or_says_why_not() -> None:
+    unkeyed = {name for name, operation in CODED.items() if name.startswith("POST") and not operation.keyed}
+
+    assert unkeyed == {"POST /v1/keys"}
+    assert "`Idempotency-Key` is a 400" in PROMISED["POST /v1/keys"].raw["description"]
+
+
+@pytest.mark.parametrize("name", [name for name, operation in CODED.items() if operation.keyed])
+def test_where_a_key_is_taken_a_repeat_is_told_apart(name: str) -> None:
+    success = next(int(status) for status in PROMISED[name].raw["responses"] if status.startswith("2"))
+
+    assert "idempotency-replayed" in PROMISED[name].answer_headers(success)
+    assert name == "POST /v1/verifications" or "retry-after" in PROMISED[name].answer_headers(409)
 
 
 @pytest.mark.parametrize("name", [name for name, operation in CODED.items() if operation.body is not NoFields])

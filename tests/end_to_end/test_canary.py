@@ -38,7 +38,10 @@ def all_flows(machine: Machine, tenant: Account, consumer: Consumer, failing: Co
     assert eventually(lambda: consumer.applied() and failing.about(asked))
     refusals(tenant)
     tenant.post(f"/v1/subscriptions/{good}/rotate-secret", {"secret": SECRET.replace("Q", "R"), "overlap_s": 60})
-    tenant.post(f"/v1/subscriptions/{good}/rotate-secret", {"secret": SECRET, "overlap_s": 60})
+    rotation = {"secret": SECRET, "overlap_s": 60}
+    for _ in range(2):
+        given = {"idempotency-key": GIVEN}
+        tenant.ask("POST", f"/v1/subscriptions/{good}/rotate-secret", json=rotation, headers=given)
     tenant.post(f"/v1/subscriptions/{good}/test")
     assert eventually(lambda: consumer.applied("subscription.test"))
     faults(machine, tenant, failing)

@@ -14,6 +14,7 @@ from vouchpost_gateway.api.headers import RequestHeaders
 from vouchpost_gateway.api.query import DEFAULT_LIMIT, MAX_LIMIT, span, whole_number
 from vouchpost_gateway.api.rate import Buckets
 from vouchpost_gateway.api.services import Services
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import InvalidField, NotFound
 from vouchpost_gateway.domain.ids import MalformedIdError
 from vouchpost_gateway.domain.page import Page, Span
@@ -41,7 +42,10 @@ class Tools:
 
 @value(frozen=True, slots=True)
 class Call:
-    """One request that is allowed to happen: who asks, what for, and the raw body."""
+    """One request that is allowed to happen: who asks, what for, and the raw body.
+
+    `draw` is there when it may be carried out again, and must then make the same.
+    """
 
     tools: Tools
     principal: Principal
@@ -51,6 +55,7 @@ class Call:
     headers: RequestHeaders
     raw: bytes
     receive: Receive
+    draw: Draw | None = None
 
     @property
     def services(self) -> Services:

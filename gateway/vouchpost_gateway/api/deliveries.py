@@ -3,6 +3,7 @@
 from vouchpost_gateway.api.answer import Answer, json_answer
 from vouchpost_gateway.api.call import Call
 from vouchpost_gateway.api.delivery_view import delivery_view
+from vouchpost_gateway.api.idempotency import once
 from vouchpost_gateway.api.operation import Operation, acts, reads
 from vouchpost_gateway.domain.ids import parse_delivery_id
 from vouchpost_gateway.domain.world import Scope
@@ -20,5 +21,5 @@ async def resend(call: Call) -> Answer:
 
 ROUTES: dict[str, dict[str, Operation]] = {
     "/v1/deliveries/{id}": {"GET": reads(show, Scope.SUBSCRIPTIONS_OWN)},
-    "/v1/deliveries/{id}/resend": {"POST": acts(resend, Scope.SUBSCRIPTIONS_OWN)},
+    "/v1/deliveries/{id}/resend": {"POST": once(acts(resend, Scope.SUBSCRIPTIONS_OWN))},
 }

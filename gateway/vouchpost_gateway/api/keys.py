@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from vouchpost_gateway.api.answer import NO_CONTENT, Answer, json_answer
 from vouchpost_gateway.api.call import Call
 from vouchpost_gateway.api.fields import MAX_LABEL_CHARACTERS, Instant, instant_ms, printable, refuse
+from vouchpost_gateway.api.idempotency import unkeyed
 from vouchpost_gateway.api.operation import LIST_PARAMETERS, Body, Operation, reads, writes
 from vouchpost_gateway.domain.access import ApiKey, check_scopes
 from vouchpost_gateway.domain.errors import InvalidField, NotFound
@@ -16,6 +17,10 @@ from vouchpost_gateway.domain.event import timestamp_text
 from vouchpost_gateway.domain.ids import MalformedIdError, parse_plain_id
 from vouchpost_gateway.domain.world import Scope
 
+_WHY_UNKEYED = (
+    "An API key is stored as a hash only, so its text cannot be answered again; "
+    "where an answer was lost, look for the key in the list and revoke it."
+)
 _KEY_ID = re.compile(r"vp_(live|test)_\d\d[0-9a-hjkmnp-tv-z]{12}", re.ASCII)
 
 
@@ -100,7 +105,7 @@ def _view(key: ApiKey) -> dict[str, Any]:
 
 ROUTES: dict[str, dict[str, Operation]] = {
     "/v1/keys": {
-        "POST": writes(NewKeyBody, create, Scope.ADMIN),
+        "POST": unkeyed(writes(NewKeyBody, create, Scope.ADMIN), _WHY_UNKEYED),
         "GET": reads(list_all, Scope.ADMIN, query=LIST_PARAMETERS),
     },
     "/v1/keys/email-hash": {"GET": reads(email_hash_key, Scope.VERIFICATIONS_READ)},

@@ -33,12 +33,16 @@ AnyBody = TypeVar("AnyBody", bound=Body)
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`scope` None means that any good key will do; `body` None that no body is read."""
+    """`scope` None means that any good key will do; `body` None that no body is read.
+
+    `keyed` says that an idempotency key makes a repeat harmless.
+    """
 
     run: Handler
     scope: Scope | None
     query: frozenset[str] = frozenset()
     body: type[Body] | None = None
+    keyed: bool = False
 
 
 def reads(handler: Handler, scope: Scope | None, *, query: frozenset[str] = frozenset()) -> Operation:
@@ -63,14 +67,18 @@ def writes(
     scope: Scope | None,
     *,
     body_optional: bool = False,
+    keyed: bool = False,
 ) -> Operation:
-    """An operation with a body of one shape; an optional one that is left out counts as `{}`."""
+    """An operation with a body of one shape; an optional one that is left out counts as `{}`.
+
+    `keyed` is for a handler that sees to its idempotency key itself.
+    """
 
     async def run(call: Call) -> Answer:
         raw = b"{}" if body_optional and not call.raw else call.raw
         return await handler(call, validated(model, parse_object(raw)))
 
-    return Operation(run, scope, body=model)
+    return Operation(run, scope, body=model, keyed=keyed)
 
 
 def validated(model: type[AnyBody], document: dict[str, Any]) -> AnyBody:

@@ -5,6 +5,7 @@ from typing import Any
 from vouchpost_gateway.api.answer import NO_CONTENT, Answer, json_answer
 from vouchpost_gateway.api.call import Call
 from vouchpost_gateway.api.fields import Label
+from vouchpost_gateway.api.idempotency import once
 from vouchpost_gateway.api.operation import LIST_PARAMETERS, Body, Operation, reads, writes
 from vouchpost_gateway.domain.access import Partner
 from vouchpost_gateway.domain.event import timestamp_text
@@ -19,7 +20,8 @@ class NewPartnerBody(Body):
 
 
 async def create(call: Call, body: NewPartnerBody) -> Answer:
-    return json_answer(_view(await call.services.access.create_partner(call.world, name=body.name)), status=201)
+    partner = await call.services.access.create_partner(call.world, name=body.name, draw=call.draw)
+    return json_answer(_view(partner), status=201)
 
 
 async def list_all(call: Call) -> Answer:
@@ -40,7 +42,7 @@ def _view(partner: Partner) -> dict[str, Any]:
 
 ROUTES: dict[str, dict[str, Operation]] = {
     "/v1/partners": {
-        "POST": writes(NewPartnerBody, create, Scope.ADMIN),
+        "POST": once(writes(NewPartnerBody, create, Scope.ADMIN)),
         "GET": reads(list_all, Scope.ADMIN, query=LIST_PARAMETERS),
     },
     "/v1/partners/{id}": {"DELETE": reads(delete, Scope.ADMIN)},

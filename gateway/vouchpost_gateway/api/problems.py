@@ -11,6 +11,7 @@ from vouchpost_gateway.api.answer import Answer, Header, json_answer
 from vouchpost_gateway.api.refusals import (
     BodyTooLarge,
     FieldError,
+    IdempotencyKeyRefused,
     InvalidFields,
     MalformedCursor,
     MalformedRequest,
@@ -24,6 +25,7 @@ from vouchpost_gateway.domain.errors import (
     Backlogged,
     Conflict,
     IdempotencyConflict,
+    IdempotencyPending,
     InvalidField,
     LedgerUnavailable,
     NotAllowed,
@@ -88,6 +90,8 @@ KINDS: dict[type[VouchpostError], Kind] = {
         422,
         "The idempotency key was used before with another body.",
     ),
+    IdempotencyPending: Kind("idempotency-pending", "A request with the idempotency key is under way", 409),
+    IdempotencyKeyRefused: Kind("idempotency-key-refused", "No idempotency key is taken here", 400),
     RateLimited: Kind("rate-limited", "Too many requests", 429),
     RequestRefused: Kind("refused", "The request cannot be carried out", 400),
     Backlogged: Kind("backlogged", "The line of this tenant is full", 503),
@@ -149,7 +153,7 @@ def _headers(error: VouchpostError) -> Sequence[Header]:
             return [(b"allow", ", ".join(error.allowed).encode("ascii"))]
         case RateLimited():
             return [*error.standing, _retry_after(error.retry_after_s)]
-        case Overloaded():
+        case Overloaded() | IdempotencyPending():
             return [_retry_after(error.retry_after_s)]
         case LedgerUnavailable():
             return [_retry_after(LEDGER_RETRY_AFTER_S)]

@@ -7,6 +7,7 @@ RequestRefused
 ├── MethodNotAllowed          carries the methods that are
 ├── UnsupportedMediaType
 ├── BodyTooLarge
+├── IdempotencyKeyRefused     carries why
 ├── InvalidFields             several fields at once, each with its reason
 └── RateLimited               carries when to come back, and the headers that tell the standing
 """
@@ -60,6 +61,10 @@ class BodyTooLarge(RequestRefused):
 
     def __init__(self, limit_bytes: int) -> None:
         super().__init__(f"the body may have at most {limit_bytes} bytes")
+
+
+class IdempotencyKeyRefused(RequestRefused):
+    """The operation takes no idempotency key."""
 
 
 class InvalidFields(RequestRefused):

@@ -2,7 +2,8 @@
 
 Every method may raise `LedgerUnavailable`; those that look something up raise `NotFound`; lists take an exclusive
 `after` position (opaque text from the previous page, None for the first) and return newest first. A `span` is about
-the time in the id: when the verification was accepted, and of a delivery, that behind its event.
+the time in the id: when the verification was accepted, and of a delivery, that behind its event. What is made with a
+`draw` is made once, however often it is asked for; with None, it is made anew.
 """
 
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from typing import Protocol
 
 from vouchpost_gateway.domain.access import ApiKey, Partner
 from vouchpost_gateway.domain.delivery import Delivery, DeliveryState
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.event import Event, EventType
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
+from vouchpost_gateway.domain.keyed import Begun, Keyed
 from vouchpost_gateway.domain.page import Page, Span
 from vouchpost_gateway.domain.readiness import Readiness
 from vouchpost_gateway.domain.subscription import NewSubscription, Recovery, Subscription
@@ -58,7 +61,9 @@ class Verifications(Protocol):
 class Subscriptions(Protocol):
     """`partner_id` None sees all of the world's subscriptions; otherwise only those the partner owns exist."""
 
-    async def create(self, world: World, partner_id: str | None, new: NewSubscription) -> Subscription: ...
+    async def create(
+        self, world: World, partner_id: str | None, new: NewSubscription, *, draw: Draw | None
+    ) -> Subscription: ...
 
     async def get(self, world: World, partner_id: str | None, subscription_id: str) -> Subscription: ...
 
@@ -72,10 +77,19 @@ class Subscriptions(Protocol):
     async def delete(self, world: World, partner_id: str | None, subscription_id: str) -> None: ...
 
     async def rotate_secret(
-        self, world: World, partner_id: str | None, subscription_id: str, *, overlap_ms: int, new_key: bytes | None
+        self,
+        world: World,
+        partner_id: str | None,
+        subscription_id: str,
+        *,
+        overlap_ms: int,
+        new_key: bytes | None,
+        draw: Draw | None,
     ) -> Subscription: ...
 
-    async def test(self, world: World, partner_id: str | None, subscription_id: str) -> DeliveryRef:
+    async def test(
+        self, world: World, partner_id: str | None, subscription_id: str, *, draw: Draw | None
+    ) -> DeliveryRef:
         """Sends one `subscription.test` event to this subscription alone."""
 
     async def recover(
@@ -134,7 +148,7 @@ class Access(Protocol):
 
     async def partners(self, world: World, *, after: str | None, limit: int) -> Page[Partner]: ...
 
-    async def create_partner(self, world: World, *, name: str) -> Partner: ...
+    async def create_partner(self, world: World, *, name: str, draw: Draw | None) -> Partner: ...
 
     async def delete_partner(self, world: World, partner_id: str) -> None:
         """Revokes the partner's keys and deletes its subscriptions as well."""
@@ -147,6 +161,24 @@ class Policies(Protocol):
     async def read(self, world: World) -> TenantPolicy: ...
 
     async def write(self, world: World, policy: TenantPolicy) -> None: ...
+
+
+class KeyedRequests(Protocol):
+    """Requests under idempotency keys. What was begun must be ended, in one of three ways."""
+
+    async def begin(self, world: World, keyed: Keyed) -> Begun | bytes:
+        """The request, to be carried out now, or the answer that was given before.
+
+        Raises IdempotencyConflict, IdempotencyPending, Overloaded.
+        """
+
+    async def answer(self, world: World, begun: Begun, answer: bytes) -> None: ...
+
+    async def forget(self, world: World, begun: Begun) -> None:
+        """Nothing was done."""
+
+    async def leave(self, world: World, begun: Begun) -> None:
+        """It may or may not have been done."""
 
 
 class Health(Protocol):
@@ -166,4 +198,5 @@ class Services:
     events: Events
     access: Access
     policies: Policies
+    keyed: KeyedRequests
     health: Health

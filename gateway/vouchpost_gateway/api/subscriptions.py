@@ -4,6 +4,7 @@ from vouchpost_gateway.api.answer import NO_CONTENT, Answer, json_answer
 from vouchpost_gateway.api.call import Call
 from vouchpost_gateway.api.delivery_view import delivery_view
 from vouchpost_gateway.api.fields import instant_ms
+from vouchpost_gateway.api.idempotency import once
 from vouchpost_gateway.api.operation import LIST_PARAMETERS, SPAN_PARAMETERS, Operation, acts, reads, writes
 from vouchpost_gateway.api.subscription_body import (
     NewSubscriptionBody,
@@ -27,7 +28,7 @@ _PATCH_TRIES = 3
 async def create(call: Call, body: NewSubscriptionBody) -> Answer:
     """The one answer, besides rotation, that shows the signing secret."""
     new = body.record(call.url_policy)
-    subscription = await call.services.subscriptions.create(call.world, call.viewer, new)
+    subscription = await call.services.subscriptions.create(call.world, call.viewer, new, draw=call.draw)
     location = (b"location", b"/v1/subscriptions/" + subscription.id.encode("ascii"))
     return json_answer(with_secret(subscription), status=201, headers=[location])
 
@@ -69,7 +70,7 @@ async def rotate_secret(call: Call, body: RotationBody) -> Answer:
     overlap_s = call.tools.rotation_overlap_s if body.overlap_s is None else body.overlap_s
     new_key = None if body.secret is None else parse_secret(body.secret)
     subscription = await call.services.subscriptions.rotate_secret(
-        call.world, call.viewer, _id(call), overlap_ms=round(overlap_s * 1000), new_key=new_key
+        call.world, call.viewer, _id(call), overlap_ms=round(overlap_s * 1000), new_key=new_key, draw=call.draw
     )
     return json_answer(with_secret(subscription))
 
@@ -77,7 +78,7 @@ async def rotate_secret(call: Call, body: RotationBody) -> Answer:
 async def test(call: Call) -> Answer:
     """Sends one test event, at a rate that makes it no tool to scan with."""
     call.tools.probes.take(call.principal.key_id)
-    ref = await call.services.subscriptions.test(call.world, call.viewer, _id(call))
+    ref = await call.services.subscriptions.test(call.world, call.viewer, _id(call), draw=call.draw)
     return json_answer({"delivery_id": ref.id, "event_id": ref.event.id}, status=202)
 
 
@@ -113,7 +114,7 @@ _OWN = Scope.SUBSCRIPTIONS_OWN
 
 ROUTES: dict[str, dict[str, Operation]] = {
     "/v1/subscriptions": {
-        "POST": writes(NewSubscriptionBody, create, _OWN),
+        "POST": once(writes(NewSubscriptionBody, create, _OWN)),
         "GET": reads(list_all, _OWN, query=LIST_PARAMETERS),
     },
     "/v1/subscriptions/{id}": {
@@ -121,9 +122,11 @@ ROUTES: dict[str, dict[str, Operation]] = {
         "PATCH": writes(SubscriptionPatch, update, _OWN),
         "DELETE": reads(delete, _OWN),
     },
-    "/v1/subscriptions/{id}/rotate-secret": {"POST": writes(RotationBody, rotate_secret, _OWN, body_optional=True)},
-    "/v1/subscriptions/{id}/test": {"POST": acts(test, _OWN)},
-    "/v1/subscriptions/{id}/recover": {"POST": writes(RecoveryBody, recover, _OWN)},
+    "/v1/subscriptions/{id}/rotate-secret": {
+        "POST": once(writes(RotationBody, rotate_secret, _OWN, body_optional=True))
+    },
+    "/v1/subscriptions/{id}/test": {"POST": once(acts(test, _OWN))},
+    "/v1/subscriptions/{id}/recover": {"POST": once(writes(RecoveryBody, recover, _OWN))},
     "/v1/subscriptions/{id}/deliveries": {
         "GET": reads(deliveries, _OWN, query=LIST_PARAMETERS | SPAN_PARAMETERS | {"state", "event_type"})
     },

@@ -10,6 +10,7 @@ from vouchpost_gateway.api.answer import NO_CONTENT, Answer, Header, json_answer
 from vouchpost_gateway.api.call import Call
 from vouchpost_gateway.api.disconnect import unless_client_leaves
 from vouchpost_gateway.api.fields import WholeNumber, is_printable, printable, refuse
+from vouchpost_gateway.api.idempotency import REPLAYED, once
 from vouchpost_gateway.api.operation import LIST_PARAMETERS, SPAN_PARAMETERS, Body, Operation, acts, reads, writes
 from vouchpost_gateway.api.query import whole_number
 from vouchpost_gateway.api.verification_view import verification_view
@@ -67,7 +68,7 @@ async def submit(call: Call, body: NewVerificationBody) -> Answer:
     )
     headers: list[Header] = [(b"location", b"/v1/verifications/" + verification_id(accepted.stem).encode("ascii"))]
     if accepted.repeated:
-        headers.append((b"idempotency-replayed", b"true"))
+        headers.append(REPLAYED)
     return json_answer(verification_view(_pending(accepted, new)), status=202, headers=headers)
 
 
@@ -134,7 +135,7 @@ async def erase(call: Call) -> Answer:
 
 ROUTES: dict[str, dict[str, Operation]] = {
     "/v1/verifications": {
-        "POST": writes(NewVerificationBody, submit, Scope.VERIFICATIONS_WRITE),
+        "POST": writes(NewVerificationBody, submit, Scope.VERIFICATIONS_WRITE, keyed=True),
         "GET": reads(
             list_all, Scope.VERIFICATIONS_READ, query=LIST_PARAMETERS | SPAN_PARAMETERS | {"status", "subject_id"}
         ),
@@ -143,6 +144,6 @@ ROUTES: dict[str, dict[str, Operation]] = {
         "GET": reads(show, Scope.VERIFICATIONS_READ, query=frozenset({"wait"})),
         "DELETE": reads(erase, Scope.VERIFICATIONS_WRITE),
     },
-    "/v1/verifications/{id}/recheck": {"POST": acts(recheck, Scope.VERIFICATIONS_WRITE)},
-    "/v1/verifications/{id}/judge": {"POST": acts(judge_again, Scope.VERIFICATIONS_WRITE)},
+    "/v1/verifications/{id}/recheck": {"POST": once(acts(recheck, Scope.VERIFICATIONS_WRITE))},
+    "/v1/verifications/{id}/judge": {"POST": once(acts(judge_again, Scope.VERIFICATIONS_WRITE))},
 }

@@ -26,7 +26,7 @@ def create(
     """Makes a partner and prints its id, for `vouchpost keys create --partner`."""
 
     async def work(gateway: Gateway, world: World) -> None:
-        partner = await gateway.services.access.create_partner(world, name=name)
+        partner = await gateway.services.access.create_partner(world, name=name, draw=None)
         typer.echo(partner.id)
 
     in_world(tenant, mode, work, data_dir=data_dir)

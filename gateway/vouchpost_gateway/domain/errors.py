@@ -5,7 +5,8 @@ VouchpostError
 │   ├── InvalidField              names the field
 │   ├── NotFound
 │   ├── Conflict
-│   │   └── IdempotencyConflict
+│   │   ├── IdempotencyConflict
+│   │   └── IdempotencyPending
 │   ├── NotAuthenticated
 │   └── NotAllowed
 ├── Overloaded                later will do
@@ -46,6 +47,12 @@ class Conflict(RequestRefused):
 
 class IdempotencyConflict(Conflict):
     """The idempotency key was used before with another body."""
+
+
+class IdempotencyPending(Conflict):
+    """A request with this idempotency key is under way."""
+
+    retry_after_s = 1  # it is done in milliseconds, unless its process died
 
 
 class NotAuthenticated(RequestRefused):

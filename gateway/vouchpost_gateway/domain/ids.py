@@ -18,6 +18,7 @@ from vouchpost_gateway.domain.value import value
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32 in lower case: sorts as its numbers do
 STEM_LENGTH = 19
 STEM_RANDOM_BITS = 45
+NUMBER_LENGTH = 4
 MAX_REVISION = 32**3 - 1
 MAX_SUBSCRIPTION_NUMBER = 32**4 - 1
 

@@ -21,7 +21,8 @@ All keys of a world share one hash tag, its partition, so each script stays in o
 | `{p07}0001l:q`           | string | the tenant's policy, sealed                                                 |
 | `{p07}0001l:n`           | hash   | last sequence, revision and count of the subscription set, in-flight totals |
 | `{p07}0001l:r:STEM`      | string | a record: one verification, or one event that stands alone                  |
-| `{p07}0001l:i:DIGEST`    | string | an idempotency entry; expires                                               |
+| `{p07}0001l:i:DIGEST`    | string | an idempotency entry: of a verification which one, of any other request     |
+|                          |        | what it draws and then its answer, both sealed; expires                     |
 | `{p07}0001l:c:DIGEST`    | string | who checks an address now, or which record holds its verdict; expires       |
 | `{p07}0001l:x:HOUR`      | zset   | stems of the records made in that hour                                      |
 | `{p07}0001l:xh`          | zset   | the hours that have an index                                                |

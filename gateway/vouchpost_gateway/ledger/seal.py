@@ -6,6 +6,7 @@ key seals; every one of them opens, so a new one is put in front and the old one
 
 import hmac
 import os
+from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from hashlib import blake2b, sha256
 
@@ -63,6 +64,10 @@ class TenantSeal:
         """A keyed hash for key names and comparisons, 16 bytes: what is hashed may itself be an address."""
         framed = b"".join([b"%d:%b," % (len(part), part) for part in (purpose.encode(), *parts)])
         return blake2b(framed, key=self._digest_key, digest_size=16).digest()
+
+    def name(self, purpose: str, *parts: bytes) -> str:
+        """The digest as 22 characters that are safe in a key name."""
+        return urlsafe_b64encode(self.digest(purpose, *parts)).rstrip(b"=").decode()
 
     def _place(self, kind: str, owner: str) -> bytes:
         return b"%b|%b|%b" % (self._tenant, owner.encode(), kind.encode())

@@ -1,7 +1,6 @@
 """Verifications: accepted, read, committed, listed and erased."""
 
 import asyncio
-from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha1
@@ -77,7 +76,7 @@ class VerificationRecords:
         )
         entry, digest = "", b""
         if idempotency_key is not None:
-            entry = keys.idempotency(world, _text(seal.digest("idempotency", idempotency_key.encode())))
+            entry = keys.idempotency(world, seal.name("idempotency", idempotency_key.encode()))
             digest = seal.digest("body", body)
         found = await self._accepting(world, Newcomer(stem, QUEUE_OF[new.priority], tail, entry, digest))
         if found.answer == "conflict":
@@ -173,7 +172,7 @@ class VerificationRecords:
     async def _cache_entry(self, world: World, normalised: str, depth: Depth, policy: str) -> str:
         seal = await self.tenants.seal(world)
         return keys.verdict_cache(
-            world, _text(seal.digest("verdict", normalised.encode(), depth.value.encode(), policy.encode()))
+            world, seal.name("verdict", normalised.encode(), depth.value.encode(), policy.encode())
         )
 
     async def stems(self, world: World, *, after: str | None, limit: int, span: Span = ALWAYS) -> list[str]:
@@ -267,8 +266,3 @@ def verification_of(seal: TenantSeal, stem: str, record: Record) -> Verification
         dead=last.dead if last else False,
         time_budget_s=request.time_budget_s,
     )
-
-
-def _text(digest: bytes) -> str:
-    """22 characters that are safe in a key name."""
-    return urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from vouchpost_gateway.domain.access import ApiKey, Partner, parse_key
 from vouchpost_gateway.domain.access import new_key as make_key
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import InvalidField, NotAuthenticated, NotFound
 from vouchpost_gateway.domain.ids import plain_id
 from vouchpost_gateway.domain.page import Page
@@ -124,7 +125,7 @@ class Access:
     subscriptions: OwnSubscriptions
     forget_keys: Callable[[], None]
     now_ms: Callable[[], int]
-    random_bits: Callable[[], int]
+    draw: Callable[[], Draw]
     random_bytes: Callable[[int], bytes]
 
     async def keys(self, world: World, *, after: str | None, limit: int) -> Page[ApiKey]:
@@ -161,9 +162,11 @@ class Access:
     async def partners(self, world: World, *, after: str | None, limit: int) -> Page[Partner]:
         return await self.records.partners(world, after=after, limit=limit)
 
-    async def create_partner(self, world: World, *, name: str) -> Partner:
-        now_ms = self.now_ms()
-        partner = Partner(plain_id("prt", now_ms=now_ms, random_bits=self.random_bits()), name, now_ms)
+    async def create_partner(self, world: World, *, name: str, draw: Draw | None = None) -> Partner:
+        """A new partner; with the same draw, the same one."""
+        drawn = draw or self.draw()
+        partner_id = plain_id("prt", now_ms=drawn.now_ms, random_bits=drawn.bits("partner"))
+        partner = Partner(partner_id, name, drawn.now_ms)
         await self.records.add_partner(world, partner)
         return partner
 

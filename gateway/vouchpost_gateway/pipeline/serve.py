@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from vouchpost_gateway.domain.delivery import Delivery, DeliveryState
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import Conflict, InvalidField, NotFound
 from vouchpost_gateway.domain.event import Event, EventType
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, encode
@@ -215,8 +216,10 @@ class SubscriptionDesk:
     now_ms: Callable[[], int]
     kept_ms: int
 
-    async def create(self, world: World, partner_id: str | None, new: NewSubscription) -> Subscription:
-        return await self.subscribe.create(world, partner_id, new)
+    async def create(
+        self, world: World, partner_id: str | None, new: NewSubscription, *, draw: Draw | None = None
+    ) -> Subscription:
+        return await self.subscribe.create(world, partner_id, new, draw=draw)
 
     async def get(self, world: World, partner_id: str | None, subscription_id: str) -> Subscription:
         return await self.subscribe.get(world, partner_id, subscription_id)
@@ -231,14 +234,23 @@ class SubscriptionDesk:
         await self.subscribe.delete(world, partner_id, subscription_id)
 
     async def rotate_secret(
-        self, world: World, partner_id: str | None, subscription_id: str, *, overlap_ms: int, new_key: bytes | None
+        self,
+        world: World,
+        partner_id: str | None,
+        subscription_id: str,
+        *,
+        overlap_ms: int,
+        new_key: bytes | None,
+        draw: Draw | None = None,
     ) -> Subscription:
         return await self.subscribe.rotate_secret(
-            world, partner_id, subscription_id, overlap_ms=overlap_ms, new_key=new_key
+            world, partner_id, subscription_id, overlap_ms=overlap_ms, new_key=new_key, draw=draw
         )
 
-    async def test(self, world: World, partner_id: str | None, subscription_id: str) -> DeliveryRef:
-        return await self.subscribe.test(world, partner_id, subscription_id)
+    async def test(
+        self, world: World, partner_id: str | None, subscription_id: str, *, draw: Draw | None = None
+    ) -> DeliveryRef:
+        return await self.subscribe.test(world, partner_id, subscription_id, draw=draw)
 
     async def recover(
         self, world: World, partner_id: str | None, subscription_id: str, *, since_ms: int, until_ms: int | None

@@ -6,9 +6,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import Conflict, InvalidField, NotFound
 from vouchpost_gateway.domain.event import Event, EventType, build
-from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, new_stem, parse_subscription_id, subscription_id
+from vouchpost_gateway.domain.ids import (
+    NUMBER_LENGTH,
+    DeliveryRef,
+    EventRef,
+    new_stem,
+    parse_subscription_id,
+    subscription_id,
+)
 from vouchpost_gateway.domain.lane import Ring
 from vouchpost_gateway.domain.page import Page
 from vouchpost_gateway.domain.secret import SigningSecret, rotate
@@ -61,21 +69,25 @@ class Subscribe:
     ring: Callable[[Sequence[Ring]], None]
     report: Report
     now_ms: Callable[[], int]
-    random_bits: Callable[[], int]
-    random_bytes: Callable[[int], bytes]
+    draw: Callable[[], Draw]
     max_matches: int
 
-    async def create(self, world: World, partner_id: str | None, new: NewSubscription) -> Subscription:
-        """A new subscription with a secret of its own; its lane exists from now on."""
+    async def create(
+        self, world: World, partner_id: str | None, new: NewSubscription, *, draw: Draw | None = None
+    ) -> Subscription:
+        """A new subscription with a secret of its own; its lane exists from now on. With a draw, the one made of it."""
+        if draw is not None and (made := await self._made_of(world, draw)):
+            return made
         await self._check_matches(world, new.event_types, enabled=new.enabled, besides=None)
         number = await self.records.next_number(world)
-        now_ms = self.now_ms()
+        drawn = draw or self.draw()
+        now_ms = drawn.now_ms
         made = Subscription(
-            id=subscription_id(now_ms=now_ms, random_bits=self.random_bits(), number=number),
+            id=_id(drawn, number),
             number=number,
             url=new.url,
             event_types=new.event_types,
-            secrets=(SigningSecret(new.secret_key or self.random_bytes(_NEW_SECRET_BYTES)),),
+            secrets=(SigningSecret(new.secret_key or _new_secret(drawn)),),
             created_ms=now_ms,
             owner=partner_id,
             description=new.description,
@@ -89,6 +101,12 @@ class Subscribe:
         )
         self.ring(await self.records.write(world, made, new=True))
         return made
+
+    async def _made_of(self, world: World, draw: Draw) -> Subscription | None:
+        """What was made with this draw already, by someone who could not say so."""
+        known = (await self.records.fresh(world)).by_number.values()
+        beginning = _id(draw, 0)[:-NUMBER_LENGTH]
+        return next((subscription for subscription in known if subscription.id.startswith(beginning)), None)
 
     async def get(self, world: World, partner_id: str | None, subscription_id: str) -> Subscription:
         """The subscription as it is now; NotFound when there is none, or it is not the partner's."""
@@ -133,25 +151,36 @@ class Subscribe:
         await self.records.remove(world, await self.get(world, partner_id, subscription_id))
 
     async def rotate_secret(
-        self, world: World, partner_id: str | None, subscription_id: str, *, overlap_ms: int, new_key: bytes | None
+        self,
+        world: World,
+        partner_id: str | None,
+        subscription_id: str,
+        *,
+        overlap_ms: int,
+        new_key: bytes | None,
+        draw: Draw | None = None,
     ) -> Subscription:
         """A new secret signs at once; the current one goes on beside it for the overlap, and older ones for theirs."""
         before = await self.get(world, partner_id, subscription_id)
-        key = new_key or self.random_bytes(_NEW_SECRET_BYTES)
-        secrets = rotate(before.secrets, new_key=key, now_ms=self.now_ms(), overlap_ms=overlap_ms)
+        drawn = draw or self.draw()
+        key = new_key or _new_secret(drawn)
+        secrets = rotate(before.secrets, new_key=key, now_ms=drawn.now_ms, overlap_ms=overlap_ms)
         if secrets == before.secrets:
             return before
         after = dataclasses.replace(before, secrets=secrets, version=before.version + 1)
         await self.records.write(world, after, new=False)
         return after
 
-    async def test(self, world: World, partner_id: str | None, subscription_id: str) -> DeliveryRef:
-        """Sends one `subscription.test` event to this subscription alone."""
+    async def test(
+        self, world: World, partner_id: str | None, subscription_id: str, *, draw: Draw | None = None
+    ) -> DeliveryRef:
+        """Sends one `subscription.test` event to this subscription alone; with the same draw, the same one."""
         subscription = await self.get(world, partner_id, subscription_id)
         if not subscription.enabled:
             raise Conflict("the subscription is disabled; enable it first")
         data = {"subscription_id": subscription.id, "message": "A test event: your receiver works."}
-        event = self._event(EventType.SUBSCRIPTION_TEST, data, now_ms=self.now_ms())
+        drawn = draw or self.draw()
+        event = _event(drawn, EventType.SUBSCRIPTION_TEST, data, at_ms=drawn.now_ms)
         self.ring(await self.records.announce(world, event, [subscription.number]))
         return DeliveryRef(EventRef(event.stem, 0), subscription.number)
 
@@ -173,16 +202,12 @@ class Subscribe:
     async def _write_disabled(self, world: World, known: SubscriptionSet, after: Subscription) -> None:
         reason = after.disabled_reason.value if after.disabled_reason else None
         data = {"subscription_id": after.id, "reason": reason, "partner_id": after.owner}
-        event = self._event(EventType.SUBSCRIPTION_DISABLED, data, now_ms=after.disabled_ms or 0)
+        event = _event(self.draw(), EventType.SUBSCRIPTION_DISABLED, data, at_ms=after.disabled_ms or 0)
         others = known.matching(EventType.SUBSCRIPTION_DISABLED)
         targets = sorted(s.number for s in others if s.number != after.number and s.owner is None)
         self.ring(
             await self.records.write(world, after, new=False, event=event, targets=targets, set_revision=known.revision)
         )
-
-    def _event(self, kind: EventType, data: Mapping[str, str | None], *, now_ms: int) -> Event:
-        stem = new_stem(now_ms=self.now_ms(), random_bits=self.random_bits())
-        return build(stem, 0, kind, at_ms=now_ms, data=data)
 
     async def _check_matches(
         self, world: World, event_types: frozenset[str], *, enabled: bool, besides: int | None
@@ -199,6 +224,19 @@ class Subscribe:
                 raise InvalidField(
                     "event_types", f"{kind.value} already goes to {self.max_matches} subscriptions, which is the limit"
                 )
+
+
+def _id(draw: Draw, number: int) -> str:
+    return subscription_id(now_ms=draw.now_ms, random_bits=draw.bits("subscription"), number=number)
+
+
+def _new_secret(draw: Draw) -> bytes:
+    return draw.octets("signing secret", _NEW_SECRET_BYTES)
+
+
+def _event(draw: Draw, kind: EventType, data: Mapping[str, str | None], *, at_ms: int) -> Event:
+    stem = new_stem(now_ms=draw.now_ms, random_bits=draw.bits("event"))
+    return build(stem, 0, kind, at_ms=at_ms, data=data)
 
 
 def _sees(partner_id: str | None, subscription: Subscription) -> bool:

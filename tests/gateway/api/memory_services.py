@@ -1,4 +1,7 @@
-"""The services of the API kept in dictionaries: true to the Protocols' words, with the ledger's promises left out."""
+"""The services of the API kept in dictionaries: true to the Protocols' words, with the ledger's promises left out.
+
+Nothing dies half-way here, so nothing is made a second time of what was drawn before.
+"""
 
 import asyncio
 import base64
@@ -10,9 +13,11 @@ from typing import TypeVar
 from vouchpost_gateway.api.services import Services
 from vouchpost_gateway.domain.access import ApiKey, Partner, hash_secret, parse_key
 from vouchpost_gateway.domain.delivery import Delivery, DeliveryState
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import (
     Conflict,
     IdempotencyConflict,
+    IdempotencyPending,
     InvalidField,
     NotAuthenticated,
     NotFound,
@@ -20,6 +25,7 @@ from vouchpost_gateway.domain.errors import (
 )
 from vouchpost_gateway.domain.event import Event, EventType, build, verdict_event
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, encode, new_stem, plain_id, subscription_id, time_ms
+from vouchpost_gateway.domain.keyed import Begun, Keyed
 from vouchpost_gateway.domain.page import Page, Span
 from vouchpost_gateway.domain.readiness import Readiness
 from vouchpost_gateway.domain.secret import SigningSecret, rotate
@@ -72,6 +78,7 @@ class Shelf:
     events: dict[EventRef, Event] = field(default_factory=dict)
     partners: dict[str, Partner] = field(default_factory=dict)
     policy: TenantPolicy = NO_POLICY
+    keyed: dict[Keyed, tuple[bytes, bytes | None]] = field(default_factory=dict)
 
 
 @dataclass
@@ -82,6 +89,8 @@ class MemoryStore:
     shelves: dict[str, Shelf] = field(default_factory=dict)
     readiness: Readiness = field(default_factory=lambda: Readiness(ready=True, problems=[]))
     failure: Exception | None = None
+    rotation_failure: Exception | None = None
+    is_under_way: bool = False
     conflicts: int = 0
     waiters: int = 0
     waiter_came: asyncio.Event = field(default_factory=asyncio.Event)
@@ -241,7 +250,14 @@ class MemorySubscriptions:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
-    async def create(self, world: World, partner_id: str | None, new: NewSubscription) -> Subscription:
+    async def create(
+        self,
+        world: World,
+        partner_id: str | None,
+        new: NewSubscription,
+        *,
+        draw: Draw | None,  # noqa: ARG002
+    ) -> Subscription:
         number = self._store.next_number()
         subscription = Subscription(
             id=subscription_id(now_ms=NOW_MS, random_bits=number, number=number),
@@ -288,14 +304,30 @@ class MemorySubscriptions:
         del self._store.shelf(world).subscriptions[subscription_id]
 
     async def rotate_secret(
-        self, world: World, partner_id: str | None, subscription_id: str, *, overlap_ms: int, new_key: bytes | None
+        self,
+        world: World,
+        partner_id: str | None,
+        subscription_id: str,
+        *,
+        overlap_ms: int,
+        new_key: bytes | None,
+        draw: Draw | None,  # noqa: ARG002
     ) -> Subscription:
+        if self._store.rotation_failure is not None:
+            raise self._store.rotation_failure
         before = await self.get(world, partner_id, subscription_id)
         fresh = new_key or secrets.token_bytes(32)
         rotated = rotate(before.secrets, new_key=fresh, now_ms=NOW_MS, overlap_ms=overlap_ms)
         return await self.replace(world, partner_id, replace(before, secrets=rotated))
 
-    async def test(self, world: World, partner_id: str | None, subscription_id: str) -> DeliveryRef:
+    async def test(
+        self,
+        world: World,
+        partner_id: str | None,
+        subscription_id: str,
+        *,
+        draw: Draw | None,  # noqa: ARG002
+    ) -> DeliveryRef:
         subscription = await self.get(world, partner_id, subscription_id)
         stem = new_stem(now_ms=NOW_MS, random_bits=self._store.next_number())
         data = {"subscription_id": subscription.id}
@@ -434,7 +466,13 @@ class MemoryAccess:
         items = list(self._store.shelf(world).partners.values())
         return page_of(items, name=lambda partner: partner.id, after=after, limit=limit)
 
-    async def create_partner(self, world: World, *, name: str) -> Partner:
+    async def create_partner(
+        self,
+        world: World,
+        *,
+        name: str,
+        draw: Draw | None,  # noqa: ARG002
+    ) -> Partner:
         partner = Partner(plain_id("prt", now_ms=NOW_MS, random_bits=self._store.next_number()), name, NOW_MS)
         self._store.shelf(world).partners[partner.id] = partner
         return partner
@@ -462,6 +500,29 @@ class MemoryPolicies:
         self._store.shelf(world).policy = policy
 
 
+class MemoryKeyedRequests:
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    async def begin(self, world: World, keyed: Keyed) -> Begun | bytes:
+        if self._store.is_under_way:
+            raise IdempotencyPending
+        requests = self._store.shelf(world).keyed
+        body, answer = requests.setdefault(replace(keyed, body=b""), (keyed.body, None))
+        if body != keyed.body:
+            raise IdempotencyConflict
+        return answer or Begun(keyed, b"", Draw(NOW_MS, bytes(32)))
+
+    async def answer(self, world: World, begun: Begun, answer: bytes) -> None:
+        self._store.shelf(world).keyed[replace(begun.keyed, body=b"")] = (begun.keyed.body, answer)
+
+    async def forget(self, world: World, begun: Begun) -> None:
+        del self._store.shelf(world).keyed[replace(begun.keyed, body=b"")]
+
+    async def leave(self, world: World, begun: Begun) -> None:
+        """It stays as it is: begun, and without an answer."""
+
+
 class MemoryHealth:
     def __init__(self, store: MemoryStore) -> None:
         self._store = store
@@ -480,6 +541,7 @@ def memory_services(store: MemoryStore) -> Services:
         events=MemoryEvents(store),
         access=MemoryAccess(store),
         policies=MemoryPolicies(store),
+        keyed=MemoryKeyedRequests(store),
         health=MemoryHealth(store),
     )
 

@@ -5,17 +5,21 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
 from tests.gateway.ledger.bench import START_MS, Bench
 from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.ids import DeliveryRef
+from vouchpost_gateway.domain.keyed import Begun, Keyed
 from vouchpost_gateway.domain.lane import Claim, NextStep, Settlement, SettlementKind
 from vouchpost_gateway.domain.question import Question
 from vouchpost_gateway.domain.verification import Depth
 from vouchpost_gateway.domain.world import Mode
 from vouchpost_gateway.ledger.connection import LedgerRefused
+from vouchpost_gateway.ledger.keyed import KeyedRequests
 from vouchpost_gateway.ledger.retention import RetentionRecords
 
 
@@ -171,6 +175,11 @@ def _everything(bench: Bench) -> None:
     bench.run(bench.verifications.erase(bench.world, ref.stem))
     bench.run(bench.subscriptions.remove(bench.world, bench.change(one, enabled=False)))
     bench.run(bench.subscriptions.forget_removals(bench.world, kept=0))
+    keyed = KeyedRequests(bench.store, bench.tenants, lambda: Draw(START_MS, bytes(32)), lambda: True)
+    for end in (keyed.leave, keyed.forget, partial(keyed.answer, answer=b"done")):
+        begun = bench.run(keyed.begin(bench.world, Keyed("", "/", "k", b"")))
+        assert isinstance(begun, Begun)
+        bench.run(end(bench.world, begun))
 
 
 def _monitored(bench: Bench, work: Callable[[Bench], None]) -> list[tuple[str, list[str]]]:

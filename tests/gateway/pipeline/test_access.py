@@ -5,6 +5,7 @@ import pytest
 
 from tests.gateway.ledger.bench import START_MS, Bench
 from tests.gateway.pipeline.told import Told
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import InvalidField, NotAuthenticated, NotFound
 from vouchpost_gateway.domain.world import Mode, Scope
 from vouchpost_gateway.ledger.tenants import AccessRecords
@@ -27,17 +28,20 @@ class Desk:
     def __post_init__(self) -> None:
         bench, clock = self.bench, lambda: self.now_ms
         records = AccessRecords(bench.store)
-        subscribe = Subscribe(bench.subscriptions, lambda _rings: None, Told(), clock, lambda: 7, os.urandom, 100)
+        subscribe = Subscribe(bench.subscriptions, lambda _rings: None, Told(), clock, self._draw, 100)
         self.signing = SignIn(records, clock, 2)
         self.access = Access(
             records=records,
             hashes=bench.tenants,
             subscriptions=subscribe,
             now_ms=clock,
-            random_bits=lambda: 7,
+            draw=self._draw,
             random_bytes=os.urandom,
             forget_keys=self._forget,
         )
+
+    def _draw(self) -> Draw:
+        return Draw(self.now_ms, os.urandom(32))
 
     def _forget(self) -> None:
         self.forgotten += 1

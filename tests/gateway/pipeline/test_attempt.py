@@ -11,6 +11,7 @@ import standardwebhooks
 from tests.gateway.ledger.bench import START_MS, Bench
 from tests.gateway.pipeline.told import Told
 from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState, Outcome
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.event import Event
 from vouchpost_gateway.domain.lane import BellState, Claim, SettlementKind, Turn
@@ -271,8 +272,12 @@ class Events:
         self.address = bench.verifications.address
 
 
+def _draw() -> Draw:
+    return Draw(START_MS, bytes(32))
+
+
 def _deliver(bench: Bench, receiver: Receiver) -> Deliver:
-    subscribe = Subscribe(bench.subscriptions, lambda _rings: None, Told(), lambda: START_MS, lambda: 7, bytes, 100)
+    subscribe = Subscribe(bench.subscriptions, lambda _rings: None, Told(), lambda: START_MS, _draw, 100)
     return Deliver(Events(bench), subscribe, receiver, RULES, Told(), lambda: 0.5)
 
 

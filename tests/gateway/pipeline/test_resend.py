@@ -5,6 +5,7 @@ import pytest
 from tests.gateway.ledger.bench import START_MS, Bench
 from tests.gateway.pipeline.told import Told
 from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import Conflict, InvalidField, NotFound
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
 from vouchpost_gateway.domain.lane import Settlement, SettlementKind, recoveries
@@ -14,9 +15,13 @@ from vouchpost_gateway.pipeline.resend import Recover, Resend
 from vouchpost_gateway.pipeline.subscribe import Subscribe
 
 
+def _draw() -> Draw:
+    return Draw(START_MS, bytes(32))
+
+
 def _subscribe(bench: Bench) -> Subscribe:
     records: SubscriptionRecords = bench.subscriptions
-    return Subscribe(records, lambda _rings: None, Told(), lambda: START_MS, lambda: 7, bytes, 100)
+    return Subscribe(records, lambda _rings: None, Told(), lambda: START_MS, _draw, 100)
 
 
 def _resend(bench: Bench) -> Resend:

@@ -4,6 +4,7 @@ import pytest
 
 from tests.gateway.ledger.bench import START_MS, Bench
 from tests.gateway.pipeline.told import Told
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import NotFound
 from vouchpost_gateway.domain.event import EventType
 from vouchpost_gateway.domain.ids import EventRef
@@ -13,8 +14,12 @@ from vouchpost_gateway.pipeline.serve import EventDesk, SubscriptionDesk
 from vouchpost_gateway.pipeline.subscribe import Subscribe
 
 
+def _draw() -> Draw:
+    return Draw(START_MS, os.urandom(32))
+
+
 def _subscribe(bench: Bench) -> Subscribe:
-    return Subscribe(bench.subscriptions, lambda _rings: None, Told(), lambda: START_MS, lambda: 7, os.urandom, 100)
+    return Subscribe(bench.subscriptions, lambda _rings: None, Told(), lambda: START_MS, _draw, 100)
 
 
 def _listed(bench: Bench, subscription: Subscription, *, event_type: EventType | None = None) -> list[str]:

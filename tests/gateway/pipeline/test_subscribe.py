@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import dataclasses
+import os
 import time
 from collections.abc import Awaitable, Callable
 
 import pytest
 import redis
 
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.subscription import NewSubscription, Subscription
 from vouchpost_gateway.domain.world import Mode, World
 from vouchpost_gateway.settings import Settings, load_settings
@@ -69,6 +71,35 @@ async def in_two_processes(settings: Settings, change: Change, heeded: Heeded) -
                 return True
             await asyncio.sleep(0.02)
         return False
+
+
+async def made_twice(settings: Settings) -> None:
+    """By two processes, the second of which knows nothing but what the first one drew."""
+    drawn = Draw(now_ms(), os.urandom(32))
+    async with opened(settings) as died, opened(settings) as repeats:
+        world = (await died.tenants.create("acme", now_ms=now_ms())).world(Mode.TEST)
+        one, two = [await api.subscribe.create(world, None, new(), draw=drawn) for api in (died, repeats)]
+        assert one == two
+        drawn = Draw(now_ms(), os.urandom(32))
+        once, again = [await rotated(api, world, one, drawn) for api in (died, repeats)]
+        assert once == again
+        assert len(again.secrets) == 2
+        sent, resent = [await api.subscribe.test(world, None, one.id, draw=drawn) for api in (died, repeats)]
+        assert sent == resent
+        partners = [await api.services.access.create_partner(world, name="p", draw=drawn) for api in (died, repeats)]
+        assert partners[0] == partners[1]
+
+        assert len((await repeats.subscribe.list(world, None, after=None, limit=9)).items) == 1
+        assert len((await repeats.services.access.partners(world, after=None, limit=9)).items) == 1
+        assert await repeats.deliveries.latest(world, one.number, after=None, limit=9) == [sent]
+
+
+async def rotated(api: Gateway, world: World, made: Subscription, drawn: Draw) -> Subscription:
+    return await api.subscribe.rotate_secret(world, None, made.id, overlap_ms=1000, new_key=None, draw=drawn)
+
+
+def test_what_is_made_with_the_same_draw_is_made_once(settings: Settings) -> None:
+    asyncio.run(made_twice(settings))
 
 
 @pytest.mark.parametrize(
