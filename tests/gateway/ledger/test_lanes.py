@@ -251,6 +251,29 @@ def test_slow_lanes_at_their_tenants_cap_look_again_rarely(bench: Bench) -> None
     assert 5000 <= turn.next_due_ms - turn.now_ms <= 10_000
 
 
+def test_a_slow_lane_looks_the_more_rarely_the_longer_it_waits(bench: Bench) -> None:
+    (_, first), (_, second) = _filled(bench, 2), _filled(bench, 2)
+    one = LaneLimits(lease_ms=60_000, lane_cap=16, world_fast_cap=100, world_slow_cap=1)
+    for lane in (first, second):
+        bench.turn(lane, news=LaneNews(slow=True), limits=one)
+    claim = bench.claim(first, limits=one)
+
+    def look() -> float:
+        bench.raw.hdel(keys.lane_part(second, "m"), "not_before")
+        turn = bench.turn(second, want=1, limits=one)
+        assert turn.next_due_ms is not None
+        return (turn.next_due_ms - turn.now_ms) / 1000
+
+    pauses = [look() for _ in range(6)]
+    assert all(least <= pause < 2 * least for pause, least in zip(pauses, [5, 10, 20, 40, 40, 40], strict=True))
+
+    bench.turn(first, _delivered(claim), limits=one)
+    bench.raw.hdel(keys.lane_part(second, "m"), "not_before")
+    bench.turn(second, _delivered(bench.claim(second, limits=one)), generation=0, limits=one)
+    bench.claim(first, limits=one)
+    assert 5 <= look() <= 10, "it had its turn, and waits anew"
+
+
 def test_leases_that_ended_do_not_keep_a_tenant_at_its_cap(bench: Bench) -> None:
     """A worker that died with all of a tenant's room in its hands must not take that room with it."""
     lanes = [_filled(bench, 2)[1] for _ in range(2)]

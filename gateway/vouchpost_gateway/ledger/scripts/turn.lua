@@ -17,6 +17,7 @@ local ring_ms, wake_channel, next_step, linger_ms = tonumber(ARGV[5]), ARGV[6], 
 local lane_cap, fast_cap, slow_cap = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local delivered, failed, set_slow = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14]
 local throttle_ms, slowdowns, settlements = tonumber(ARGV[15]), ARGV[16], tonumber(ARGV[17])
+local MAX_DOUBLINGS = 3 -- of the pause between two looks
 local MAX_SHARE = 10 -- of ten claims, the last goes to the least, and one in the middle to the middle priority
 
 local now, time = clock()
@@ -210,15 +211,23 @@ if mine and want > 0 then
     local free = tenant_cap - (number_of(redis.call('HGET', lane[COUNTERS], 'flight' .. slow)) or 0)
     if room > 0 and free <= 0 then
       -- The tenant is at its limit: make way, and look again later. Slow lanes wait for one of many time-outs to end,
-      -- so each looks rarely, and not at the same time as the others.
-      local pause = slow == '1' and 5000 + time[2] % 5000 or 250
+      -- so each looks rarely, the longer it waits the more so, and not at the same time as the others.
+      local pause = 250
+      if slow == '1' then
+        local before = math.min(redis.call('HINCRBY', lane[META], 'looks', 1) - 1, MAX_DOUBLINGS)
+        pause = 5000 * 2 ^ before
+        pause = pause + time[2] % pause
+      end
       local not_before = number_of(redis.call('HGET', lane[META], 'not_before')) or 0
       redis.call('HSET', lane[META], 'not_before', string.format('%.0f', math.max(not_before, now + pause)))
       crowded = redis.call('ZCARD', lane[FLIGHT]) == 0
     end
     room = math.min(room, free)
   end
-  if room > 0 then claim(room) end
+  if room > 0 then
+    if slow == '1' then redis.call('HDEL', lane[META], 'looks') end
+    claim(room)
+  end
   -- At its cap, only a settlement or the end of a lease can make room: until then nothing here is due.
   if cap > 0 and redis.call('ZCARD', lane[FLIGHT]) >= cap then
     redis.call('HSET', lane[META], 'full', 1)
