@@ -169,8 +169,9 @@ class Slice:
 
     async def _wait(self, turn: Turn) -> None:
         pace = self._means.pace
-        limit = pace.heartbeat_s if self._running else self._linger_s()
-        limit = min(limit, max(self._ends - self._clock(), 0) if self._running else limit)
+        limit = max(self._ends - self._clock(), 0) if self._running else self._linger_s()
+        if self._running and not self._slow:  # a slow lane is full with its one probe: nobody else is rung for it
+            limit = min(limit, pace.heartbeat_s)
         if turn.next_due_ms is not None:
             limit = min(limit, max(turn.next_due_ms - turn.now_ms, 5) / 1000)
         if pace.slow_after_s is not None and self._running and not self._slow:

@@ -203,6 +203,22 @@ def test_a_hanging_item_moves_its_lane_to_the_slow_class(bench: Bench) -> None:
     assert len(scene.work.done) == 1
 
 
+def test_a_slow_lane_that_waits_for_its_probe_costs_no_turns(bench: Bench) -> None:
+    """Full with the one item, it is rung for by nobody; hundreds such lanes leave Redis to the others."""
+    counts = []
+    for slow in (True, False):
+        scene = Scene(bench, 1, Pushes(lambda _claim: 0.5), pace=replace(QUICK, heartbeat_s=0.05))
+        if slow:
+            bench.turn(scene.lane, news=LaneNews(slow=True))
+        bench.raw.config_resetstat()
+        scene.run(slow=slow)
+        counts.append(bench.raw.info("commandstats")["cmdstat_evalsha"]["calls"])
+        assert bench.waiting(scene.lane) == bench.in_flight(scene.lane) == {}
+
+    assert counts[0] == 2
+    assert counts[1] > 8
+
+
 def test_a_drain_that_lingers_takes_new_work_when_woken(bench: Bench) -> None:
     pace = replace(QUICK, linger_s=2.0, slice_s=1.0)
     scene = Scene(bench, 1, Pushes(), pace=pace)
