@@ -53,10 +53,9 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
-    """No complete answer came. `was_sent` False means that the gateway cannot have seen the request."""
+    """No complete answer came; the gateway may have seen the request, or not."""
 
     why: str
-    was_sent: bool = True
 
 
 Result = TypeVar("Result")
@@ -87,9 +86,8 @@ class Conversations:
 
     def submit(self, content: Mapping[str, Any], *, idempotency_key: str | None) -> Steps[Verification]:
         """One idempotency key for all attempts: however often this is sent, there is one verification."""
-        headers = {"idempotency-key": idempotency_key or self._chances.new_key()}
         given = {name: value for name, value in content.items() if value is not None}
-        answer = yield from self._ask("POST", "/v1/verifications", content=given, headers=headers)
+        answer = yield from self._post("/v1/verifications", given, key=idempotency_key)
         return Verification.from_answer(answer)
 
     def get(self, verification_id: str) -> Steps[Verification]:
@@ -109,25 +107,24 @@ class Conversations:
                 return verification
 
     def subscribe(self, content: Mapping[str, Any]) -> Steps[Subscription]:
-        """Not repeated once it may have been received: that could make two subscriptions."""
-        answer = yield from self._ask("POST", "/v1/subscriptions", content=content, repeatable=False)
+        """However often this is sent, there is one subscription."""
+        answer = yield from self._post("/v1/subscriptions", content)
         return Subscription.from_answer(answer, with_secret=True)
 
     def subscription(self, subscription_id: str) -> Steps[Subscription]:
         return Subscription.from_answer((yield from self._ask("GET", _path("subscriptions", subscription_id))))
 
     def rotate_secret(self, subscription_id: str) -> Steps[Subscription]:
-        """Not repeated once it may have been received: a second rotation would retire the secret of the first."""
-        path = _path("subscriptions", subscription_id, "rotate-secret")
-        answer = yield from self._ask("POST", path, content={}, repeatable=False)
+        """However often this is sent, there is one new secret."""
+        answer = yield from self._post(_path("subscriptions", subscription_id, "rotate-secret"), {})
         return Subscription.from_answer(answer, with_secret=True)
 
     def delivery(self, delivery_id: str) -> Steps[Delivery]:
         return Delivery.from_answer((yield from self._ask("GET", _path("deliveries", delivery_id))))
 
     def resend(self, delivery_id: str) -> Steps[Delivery]:
-        """Harmless to repeat: whoever receives the event has its id."""
-        return Delivery.from_answer((yield from self._ask("POST", _path("deliveries", delivery_id, "resend"))))
+        """However often this is sent, the event is sent once more."""
+        return Delivery.from_answer((yield from self._post(_path("deliveries", delivery_id, "resend"), {})))
 
     def page(self, path: str, *, cursor: str | None, **filters: str | None) -> Steps[Page]:
         """One page of a list. `cursor` is the `next_cursor` of the page before."""
@@ -143,6 +140,11 @@ class Conversations:
             if error.status != 404:
                 raise
 
+    def _post(self, path: str, content: Mapping[str, Any], *, key: str | None = None) -> Steps[dict[str, Any]]:
+        """One idempotency key for all attempts, so that it is carried out once."""
+        headers = {"idempotency-key": key or self._chances.new_key()}
+        return (yield from self._ask("POST", path, content=content, headers=headers))
+
     def _ask(
         self,
         method: str,
@@ -150,7 +152,6 @@ class Conversations:
         *,
         content: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-        repeatable: bool = True,
         total_s: float | None = None,
     ) -> Steps[dict[str, Any]]:
         """Sends until there is an answer, with pauses of full jitter, or until the next pause would be too long."""
@@ -164,12 +165,12 @@ class Conversations:
             limit_s = deadline - self._chances.monotonic()
             reply = yield Send(method, path, limit_s, sent, body)
             assert reply is not None
-            if isinstance(reply, Reply) and reply.status not in _RETRYABLE:
+            if isinstance(reply, Reply) and not _comes_later(reply):
                 self._tell_breaker(reply)
                 return _read(reply)
             pause_s = self._pause_s(reply, attempt)
             attempt += 1
-            if not _may_repeat(reply, repeatable) or self._chances.monotonic() + pause_s >= deadline:
+            if self._chances.monotonic() + pause_s >= deadline:
                 self._tell_breaker(reply)
                 raise _given_up(reply, self._asked_s(reply))
             yield Pause(pause_s)
@@ -221,11 +222,9 @@ def retry_after_s(text: str | None, *, now: datetime) -> float | None:
         return None
 
 
-def _may_repeat(reply: Reply | NoReply, repeatable: bool) -> bool:  # noqa: FBT001 - private, with one caller
-    """What was never received, and what was turned away at the door, is safe to say again."""
-    if repeatable:
-        return True
-    return not reply.was_sent if isinstance(reply, NoReply) else reply.status == 429
+def _comes_later(reply: Reply) -> bool:
+    """Whether the answer is still to come. A 409 that says when to come back is about our own attempt before."""
+    return reply.status in _RETRYABLE or (reply.status == 409 and reply.retry_after is not None)
 
 
 def _given_up(reply: Reply | NoReply, asked_s: float | None) -> UnreachableError | OverloadedError:

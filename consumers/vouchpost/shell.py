@@ -51,8 +51,7 @@ def request_of(step: Send) -> dict[str, Any]:
 
 def no_reply(error: httpx.HTTPError) -> NoReply:
     """The name of what happened, not its text: that may hold the URL."""
-    never_sent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
-    return NoReply(f"{type(error).__name__}.", was_sent=not never_sent)
+    return NoReply(f"{type(error).__name__}.")
 
 
 def submission_of(

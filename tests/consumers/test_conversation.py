@@ -16,7 +16,11 @@ NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
 ACCEPTED = Reply(202, b'{"id": "vrf_1", "status": "pending", "sequence": 7, "subject_id": "user_42"}')
 VALID = Reply(200, b'{"id": "vrf_1", "status": "valid", "sequence": 7, "verdict": {"reason_code": "syntax_ok"}}')
 PENDING = Reply(200, ACCEPTED.body)
-DOWN = NoReply("ConnectError.", was_sent=False)
+SUBSCRIBED = Reply(201, b'{"id": "sub_1", "secret": "whsec_x"}')
+DELIVERY = Reply(
+    202, b'{"id": "dlv_1", "event_id": "evt_1", "state": "pending", "attempt_count": 3, "subscription_id": "sub_1"}'
+)
+DOWN = NoReply("ConnectError.")
 CUT_OFF = NoReply("ReadError.")
 
 
@@ -196,24 +200,41 @@ def test_an_id_cannot_become_another_path() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "times"),
+    "first",
     [
-        pytest.param(DOWN, 2, id="never received"),
-        pytest.param(Reply(429, b""), 2, id="turned away"),
-        pytest.param(CUT_OFF, 1, id="perhaps received"),
-        pytest.param(Reply(502, b""), 1, id="perhaps carried out"),
+        pytest.param(DOWN, id="never received"),
+        pytest.param(Reply(429, b""), id="turned away"),
+        pytest.param(CUT_OFF, id="perhaps received"),
+        pytest.param(Reply(502, b""), id="perhaps carried out"),
+        pytest.param(Reply(409, b"", retry_after="1"), id="still being carried out"),
     ],
 )
-def test_a_subscription_is_not_made_twice(first: Reply | NoReply, times: int) -> None:
-    gateway = Gateway(first, Reply(201, b'{"id": "sub_1", "secret": "whsec_x"}'))
-    ask: Callable[[], Any] = lambda: gateway.run(gateway.say.subscribe({"url": "http://127.0.0.1"}))  # noqa: E731
+@pytest.mark.parametrize(
+    ("say", "answer"),
+    [
+        pytest.param(lambda say: say.subscribe({"url": "http://127.0.0.1"}), SUBSCRIBED, id="subscribe"),
+        pytest.param(lambda say: say.rotate_secret("sub_1"), SUBSCRIBED, id="rotate"),
+        pytest.param(lambda say: say.resend("dlv_1"), DELIVERY, id="resend"),
+    ],
+)
+def test_what_is_sent_again_has_the_same_key_and_body(
+    first: Reply | NoReply, say: Callable[[Conversations], Any], answer: Reply
+) -> None:
+    gateway = Gateway(first, answer)
 
-    if times == 1:
-        with pytest.raises((UnreachableError, OverloadedError)):
-            ask()
-    else:
-        assert ask().secret == "whsec_x"
-    assert len(gateway.sent) == times
+    gateway.run(say(gateway.say))
+
+    once, again = gateway.sent
+    assert once.headers["idempotency-key"] == again.headers["idempotency-key"] == "key-0"
+    assert (once.path, once.body) == (again.path, again.body)
+
+
+def test_a_conflict_that_is_not_about_us_is_final() -> None:
+    gateway = Gateway(Reply(409, b"{}"))
+
+    with pytest.raises(RequestRefusedError):
+        gateway.run(gateway.say.rotate_secret("sub_1"))
+    assert len(gateway.sent) == 1
 
 
 def test_unsubscribing_what_is_gone_is_fine() -> None:
