@@ -30,12 +30,20 @@ def parse_object(body: bytes) -> dict[str, Any]:
     try:
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        raise MalformedJson(f"syntax error at character {error.pos}") from error
+        raise MalformedJson(_unreadable(text, error.pos)) from error
     if not isinstance(value, dict):
         raise MalformedJson("it must be an object")
     if "\\u" in text:
         _refuse_lone_surrogates(value)
     return value
+
+
+def _unreadable(text: str, position: int) -> str:
+    if not text:
+        return "it is empty"
+    if text.startswith("\ufeff"):
+        return "it begins with a byte order mark"
+    return f"syntax error at character {position}"
 
 
 def _decoded(body: bytes) -> str:

@@ -102,3 +102,16 @@ def test_every_honest_object_is_read_as_the_standard_library_reads_it(document: 
 def test_no_bytes_lead_to_any_other_error(body: bytes) -> None:
     with contextlib.suppress(MalformedJson):
         assert isinstance(parse_object(body), dict)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "it is empty"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
+        (b"{}x", "syntax error at character 2"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_words(body: bytes, reason: str) -> None:
+    with pytest.raises(MalformedJson, match=reason):
+        parse_object(body)
