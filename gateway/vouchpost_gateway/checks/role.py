@@ -40,11 +40,14 @@ class RoleNames:
         return joined if joined in self.roles else self._role_among(name)
 
     def _role_among(self, name: str) -> str | None:
-        tokens = [_TRAILING_NUMBER.sub("", token) for token in _SEPARATORS.split(name)]
-        tokens = [token for token in tokens if token]
-        found = [token for token in tokens if token in self.roles]
-        rest = [token for token in tokens if token not in self.roles and token not in self.qualifiers]
-        return found[0] if found and not rest else None
+        found = None
+        for token in _SEPARATORS.split(name):
+            word = _TRAILING_NUMBER.sub("", token)
+            if word in self.roles:
+                found = found or word
+            elif word and word not in self.qualifiers:
+                return None
+        return found
 
 
 @cache

@@ -118,19 +118,19 @@ def _usual(text: str) -> Mailbox | None:
     if local_part.lower() in CASE_INSENSITIVE_MAILBOX_NAMES:
         return None
     domain = _domain(name)
-    if domain is None or len(local_part) + 1 + max(_octets(form) for form in domain) > MAX_OCTETS:
+    if domain is None or len(local_part) + 1 + domain[2] > MAX_OCTETS:
         return None
-    return Mailbox(local_part, *domain, needs_smtputf8=False)
+    return Mailbox(local_part, domain[0], domain[1], needs_smtputf8=False)
 
 
 @lru_cache(_DOMAINS_KEPT)
-def _domain(name: str) -> tuple[str, str] | None:
-    """The domain as A-labels and for show; None where the library would not have it."""
+def _domain(name: str) -> tuple[str, str, int] | None:
+    """The domain as A-labels and for show, and the octets of the longer form; None where the library refuses it."""
     try:
         parsed = _validate(f"a@{name}")
     except email_validator.EmailNotValidError:
         return None
-    return parsed.ascii_domain, parsed.domain
+    return parsed.ascii_domain, parsed.domain, max(_octets(parsed.ascii_domain), _octets(parsed.domain))
 
 
 _validate = partial(
@@ -156,6 +156,8 @@ def _within_octets(text: str) -> bool:
 
 def _octets(text: str) -> int:
     """The length in UTF-8; a lone surrogate has none, so it counts as too long."""
+    if text.isascii():
+        return len(text)
     try:
         return len(text.encode())
     except UnicodeEncodeError:

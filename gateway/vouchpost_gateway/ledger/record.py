@@ -146,37 +146,57 @@ def unpack_event(stem: str, text: bytes, revision: int) -> Event | None:
 
 
 def _read(stem: str, text: bytes) -> Record:
-    unpacker = _sections(text)
-    record = Record(int(unpacker.unpack()))
-    for tag, *fields in unpacker:
+    sequence, sections = _sections(text)
+    record = Record(int(sequence))
+    for tag, *fields in sections:
         _ADD[tag](record, stem, fields)
     return record
 
 
 def _read_event(stem: str, text: bytes, revision: int) -> Event | None:
-    unpacker = _sections(text)
-    unpacker.skip()
-    for section in unpacker:
+    _, sections = _sections(text)
+    for section in sections:
         if section[0] == "e" and section[1] == revision:
             return Event(stem, revision, section[2], section[3])
     return None
 
 
-def _sections(text: bytes) -> Any:
-    """What reads a record from its sequence on."""
-    unpacker = msgpack.Unpacker(strict_map_key=False)
-    unpacker.feed(text)
-    if unpacker.unpack() != FORMAT:
+def _sections(text: bytes) -> tuple[Any, list[Any]]:
+    """The sequence of a record, and its sections."""
+    if text[:1] != HEAD[:1]:
         raise LedgerUnavailable("a record was written by a later release, in a format that this one does not read")
-    return unpacker
+    _, sequence, *sections = _READER.read(text)
+    return sequence, sections
 
 
+class _Reader:
+    """Reads texts one after the other with one unpacker: to make one costs as much as to read three records."""
+
+    def __init__(self) -> None:
+        self._unpacker = msgpack.Unpacker(strict_map_key=False)
+
+    def read(self, text: bytes) -> list[Any]:
+        """All that is in the text; raises one of `_UNREADABLE` for what is no MessagePack, or ends too soon."""
+        unpacker, ends, found = self._unpacker, self._unpacker.tell() + len(text), None
+        try:
+            unpacker.feed(text)
+            found = list(unpacker)
+        finally:
+            if found is None or unpacker.tell() != ends:
+                self._unpacker = msgpack.Unpacker(strict_map_key=False)  # what is left in this one is of no other text
+        if unpacker.tell() != ends:
+            raise ValueError("the last section is not whole")
+        return found
+
+
+_READER = _Reader()
+_PACKER = msgpack.Packer()
 _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackException)
 
 
 def _pack(*fields: Any) -> bytes:
     """A section; a word of a closed list goes as the text that it is."""
-    packed = msgpack.packb(fields)
+    packed = _PACKER.pack(fields)
     assert isinstance(packed, bytes)
     return packed
 

@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vouchpost_gateway.domain.errors import LedgerUnavailable, Misconfigured
+from vouchpost_gateway.domain.mac import Mac
 
 _FORMAT = b"\x01"
 _NONCE_BYTES = 12
@@ -46,6 +47,7 @@ class TenantSeal:
         self._tenant = tenant_id.encode()
         self._cipher = AESGCM(_derive(data_key, b"seal"))
         self.email_hash_key = _derive(data_key, b"email_hash")
+        self._email_mac = Mac(self.email_hash_key)
         self._digest_key = _derive(data_key, b"digest")
 
     def seal(self, plain: str | bytes, *, kind: str, owner: str) -> bytes:
@@ -58,7 +60,7 @@ class TenantSeal:
 
     def email_hash(self, normalised: str) -> str:
         """What events carry in place of the address: hexadecimal HMAC-SHA256 of the normalised address."""
-        return hmac.digest(self.email_hash_key, normalised.encode(), "sha256").hex()
+        return self._email_mac.digest(normalised.encode()).hex()
 
     def digest(self, purpose: str, *parts: bytes) -> bytes:
         """A keyed hash for key names and comparisons, 16 bytes: what is hashed may itself be an address."""

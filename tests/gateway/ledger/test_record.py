@@ -112,8 +112,11 @@ def test_a_record_of_a_later_format_is_refused_in_words() -> None:
         BEGINNING + msgpack.packb(["r"]),
         BEGINNING + msgpack.packb([["e"]]),
         b"\x01" + msgpack.packb("not a number"),
+        BEGINNING + pack_run(RUN)[:-1],
     ],
 )
-def test_a_record_that_cannot_be_read_is_our_own_error(text: bytes) -> None:
+def test_a_record_that_cannot_be_read_is_our_own_error_and_spoils_no_other(text: bytes) -> None:
     with pytest.raises(LedgerUnavailable):
         unpack(STEM, text)
+
+    assert unpack(STEM, BEGINNING + pack_run(RUN)).runs == [RUN]
