@@ -55,7 +55,7 @@ def test_every_number_moves_with_what_it_counts(machine: Machine, tenant: Accoun
     assert after[_of("ready")] == 3
     assert after[_of("ledger_memory_bytes", what="used")] > 0
     assert {labels for name, labels in after if name == "vouchpost_lane_oldest_due_seconds"} == {
-        (("lanes", kind),) for kind in ("verifications", "recoveries", "deliveries")
+        (("lanes", kind),) for kind in ("verifications", "recoveries", "fan_outs", "deliveries")
     }
     assert after[_of("log_lines_dropped")] == 0
 
