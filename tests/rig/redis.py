@@ -21,6 +21,7 @@ def redis_child(home: Path, *, port: int | None = None, maxmemory: str = "0", se
         "save": "",
         "appendonly": "yes",
         "appendfsync": "always",
+        "auto-aof-rewrite-min-size": "256mb",
         "maxmemory": maxmemory,
         "maxmemory-policy": "noeviction",
     }

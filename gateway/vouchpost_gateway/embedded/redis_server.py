@@ -86,6 +86,9 @@ class RedisPlan:
             "appendfsync always",
             "no-appendfsync-on-rewrite no",
             "aof-use-rdb-preamble yes",
+            # A rewrite takes a core for a second or more, which a busy small machine does not have to spare every half
+            # a minute; a file of this size loads in a few seconds.
+            "auto-aof-rewrite-min-size 256mb",
             "aof-load-truncated yes",
             'save ""',
             f"maxmemory {self.maxmemory_bytes}",
