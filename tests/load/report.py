@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import subprocess
+import timeit
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -45,6 +46,7 @@ def machine(redis_version: str = "") -> dict[str, Any]:
         "python": platform.python_version(),
         "redis": redis_version,
         "load_before": round(os.getloadavg()[0], 2),
+        "call_ns": _call_ns(),
     }
 
 
@@ -70,7 +72,10 @@ def markdown(records: Iterable[Mapping[str, Any]]) -> str:
     head = "| what | must reach | aim | measured |\n|---|---|---|---|\n"
     body = "".join(f"| {row['what']} | {row['must']} | {row['aim']} | {row['measured']} |\n" for row in rows)
     where = ", ".join(f"{name} {on[name]}" for name in ("cores", "cpu", "kernel", "python", "redis") if on.get(name))
-    return f"{head}{body}\nMeasured by `uv run python -m tests.load` on: {where}; commit {on.get('commit', '')}.\n"
+    commits = ", ".join(dict.fromkeys(row["machine"].get("commit", "") for row in rows))
+    calls = [row["machine"]["call_ns"] for row in rows if "call_ns" in row["machine"]]
+    speed = f"; a call of an empty Python function took {min(calls)} to {max(calls)} ns" if calls else ""
+    return f"{head}{body}\nMeasured by `uv run python -m tests.load` on: {where}; commits {commits}{speed}.\n"
 
 
 def write_readme(path: Path = README, results: Path = RESULTS) -> None:
@@ -81,6 +86,12 @@ def write_readme(path: Path = README, results: Path = RESULTS) -> None:
     if not (begin and end):
         raise ValueError(f"{path} has no {BEGIN} … {END}")
     path.write_text(f"{before}{BEGIN}\n{markdown(latest(results))}{END}{after}")
+
+
+def _call_ns() -> int:
+    """How fast the machine is just now: on shared ones the same work may take twice as long an hour later."""
+    calls = 100_000
+    return round(min(timeit.repeat("f()", "def f(): pass", number=calls, repeat=5)) / calls * 1e9)
 
 
 def _commit() -> str:
