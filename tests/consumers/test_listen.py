@@ -7,61 +7,42 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.consumers.deliveries import SECRET, event, headers
+from tests.consumers.served import Handler, ServedGateway, serving
 
 
-class Gateway(ThreadingHTTPServer):
+class Gateway(ServedGateway):
     """Takes a subscription and its removal, and remembers both."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Subscriptions)
+        super().__init__(_Subscriptions)
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class _Subscriptions(BaseHTTPRequestHandler):
+class _Subscriptions(Handler):
     server: Gateway
 
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.asked.append(("POST", self.path, body))
-        self._answer(201, json.dumps({"id": "sub_1", "secret": SECRET}).encode())
+    def do_POST(self) -> None:  # noqa: N802 -- http.server names it
+        self.server.asked.append(("POST", self.path, self.content()))
+        self.answer(201, json.dumps({"id": "sub_1", "secret": SECRET}).encode())
 
-    def do_DELETE(self) -> None:
+    def do_DELETE(self) -> None:  # noqa: N802 -- http.server names it
         self.server.asked.append(("DELETE", self.path, {}))
-        self._answer(204, b"")
-
-    def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        self.answer(204, b"")
 
 
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
-    server = Gateway()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join(timeout=5)
-    server.server_close()
+    with serving(Gateway()) as server:
+        yield server
 
 
 def listen(*options: str) -> "subprocess.Popen[str]":

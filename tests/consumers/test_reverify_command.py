@@ -7,9 +7,7 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from tests.consumers.served import Handler, ServedGateway, serving
 from vouchpost.reverify_command import reverify
 
 MODULE = """
@@ -58,41 +57,26 @@ def test_what_is_missing_is_said(
     assert "goes on from here" not in answer.output
 
 
-class Gateway(ThreadingHTTPServer):
+class Gateway(ServedGateway):
     """Takes submissions and remembers them."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Verifications)
+        super().__init__(_Verifications)
         self.taken: list[dict[str, Any]] = []
-        self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
-class _Verifications(BaseHTTPRequestHandler):
+class _Verifications(Handler):
     server: Gateway
 
-    def do_POST(self) -> None:
-        self.server.taken.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-        body = json.dumps({"id": "vrf_1", "status": "pending", "sequence": 7}).encode()
-        self.send_response(202)
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+    def do_POST(self) -> None:  # noqa: N802 -- http.server names it
+        self.server.taken.append(self.content())
+        self.answer(202, json.dumps({"id": "vrf_1", "status": "pending", "sequence": 7}).encode())
 
 
 @pytest.fixture
 def gateway() -> Iterator[Gateway]:
-    server = Gateway()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join(timeout=5)
-    server.server_close()
+    with serving(Gateway()) as server:
+        yield server
 
 
 SHOP = {

@@ -22,6 +22,8 @@ from vouchpost_gateway.api.wire_problems import BAD_REQUEST, TOO_LATE, TOO_LONG,
 
 # RFC 3986 section 3.2: the characters of a host and port; user information has no place in Host (RFC 9110 7.2).
 _HOST = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=%:\[\]-]{1,259}")
+# RFC 9110 sections 5.6.2 and 5.5: a token, then what is no control character but a tab.
+_HEADER_LINES = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: [^\x00-\x08\x0a-\x1f\x7f]*\r\n)*")
 _LENGTHS = frozenset({b"content-length", b"transfer-encoding"})
 # One byte of a body may come as a chunk of its own, `1 CRLF x CRLF`; chunk extensions and trailers are what is above.
 _BYTES_PER_BODY_BYTE = 8
@@ -261,10 +263,14 @@ class WholeAnswer:
         if cycle.disconnected:
             return
         if self._head is None:
+            _expect(message, "http.response.start")
             self._head = message
             cycle.response_started = True
             cycle.waiting_for_100_continue = False
             return
+        _expect(message, "http.response.body")
+        if cycle.response_complete or message.get("more_body", False):
+            raise RuntimeError("an answer has one body, in one piece")
         self._write(self._head["status"], self._head["headers"], message["body"])
         cycle.response_complete = True
         cycle.message_event.set()
@@ -274,15 +280,23 @@ class WholeAnswer:
 
     def _write(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
         cycle = self._cycle
+        if status != 204 and (b"content-length", b"%d" % len(body)) not in headers:
+            raise RuntimeError("the length of this answer is not that of its body")
         lines = [b"%b: %b\r\n" % header for header in (*cycle.default_headers, *headers)]
         if (b"connection", b"close") in headers:
             cycle.keep_alive = False
         elif not cycle.keep_alive:
             lines.append(b"connection: close\r\n")
-        head = STATUS_LINE[status] + b"".join(lines)
-        if head.count(b"\n") != len(lines) + 1 or head.count(b"\r") != len(lines) + 1:
-            raise RuntimeError("a header of this answer is more than one line")
-        cycle.transport.write(head + b"\r\n" + (b"" if cycle.scope["method"] == "HEAD" else body))
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or not _HEADER_LINES.fullmatch(head):
+            raise RuntimeError("a header of this answer is more, or other, than one line")
+        whole = b"%b%b\r\n%b" % (STATUS_LINE[status], head, b"" if cycle.scope["method"] == "HEAD" else body)
+        cycle.transport.write(whole)
+
+
+def _expect(message: Any, kind: str) -> None:
+    if message["type"] != kind:
+        raise RuntimeError(f"the application sent {message['type']} where {kind} was due")
 
 
 def check_framing(headers: list[tuple[bytes, bytes]], *, http_version: str) -> None:

@@ -118,9 +118,12 @@ def _usual(text: str) -> Mailbox | None:
     if local_part.lower() in CASE_INSENSITIVE_MAILBOX_NAMES:
         return None
     domain = _domain(name)
-    if domain is None or len(local_part) + 1 + domain[2] > MAX_OCTETS:
+    if domain is None:
         return None
-    return Mailbox(local_part, domain[0], domain[1], needs_smtputf8=False)
+    ascii_form, shown, octets = domain
+    if len(local_part) + 1 + octets > MAX_OCTETS:
+        return None
+    return Mailbox(local_part, ascii_form, shown, needs_smtputf8=False)
 
 
 @lru_cache(_DOMAINS_KEPT)

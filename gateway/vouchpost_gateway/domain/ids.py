@@ -17,6 +17,7 @@ from vouchpost_gateway.domain.value import value
 
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32 in lower case: sorts as its numbers do
 STEM_LENGTH = 19
+TIME_LENGTH = 10
 STEM_RANDOM_BITS = 45
 NUMBER_LENGTH = 4
 MAX_REVISION = 32**3 - 1
@@ -60,12 +61,12 @@ _decode_time = lru_cache(4096)(decode)
 
 def new_stem(*, now_ms: int, random_bits: int) -> str:
     """The stem of a new request: 48 bits of time in milliseconds, 45 random bits."""
-    return encode(now_ms, 10) + encode(random_bits % 2**STEM_RANDOM_BITS, 9)
+    return encode(now_ms, TIME_LENGTH) + encode(random_bits % 2**STEM_RANDOM_BITS, 9)
 
 
 def time_ms(stem_or_body: str) -> int:
     """When the id was made, in milliseconds since 1970."""
-    return _decode_time(stem_or_body[:10])
+    return _decode_time(stem_or_body[:TIME_LENGTH])
 
 
 def verification_id(stem: str) -> str:
@@ -82,12 +83,12 @@ def delivery_id(stem: str, revision: int, subscription_number: int) -> str:
 
 def subscription_id(*, now_ms: int, random_bits: int, number: int) -> str:
     """A subscription's id ends in its number within the tenant and mode, never given twice."""
-    return f"sub_{encode(now_ms, 10)}{encode(random_bits % 2**60, 12)}{encode(number, 4)}"
+    return f"sub_{encode(now_ms, TIME_LENGTH)}{encode(random_bits % 2**60, 12)}{encode(number, 4)}"
 
 
 def plain_id(prefix: str, *, now_ms: int, random_bits: int) -> str:
     """An id of a noun with no structure of its own: a key, a partner, a tenant."""
-    return f"{prefix}_{encode(now_ms, 10)}{encode(random_bits % 2**80, 16)}"
+    return f"{prefix}_{encode(now_ms, TIME_LENGTH)}{encode(random_bits % 2**80, 16)}"
 
 
 @value(frozen=True, slots=True)

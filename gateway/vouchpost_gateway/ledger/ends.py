@@ -2,10 +2,8 @@
 
 from typing import NamedTuple
 
-from vouchpost_gateway.domain.ids import encode
+from vouchpost_gateway.domain.ids import TIME_LENGTH, encode
 from vouchpost_gateway.domain.page import Span
-
-TIME_LENGTH = 10
 
 
 class Ends(NamedTuple):

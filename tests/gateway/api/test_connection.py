@@ -450,16 +450,53 @@ def test_a_peer_that_never_reads_its_answer_is_not_waited_for(connection: bytes)
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("text", [b"a\r\nset-cookie: b", b"a\nb", b"a\rb"])
-def test_no_header_of_an_answer_is_more_than_one_line(text: bytes) -> None:
-    """Whatever the application says, what it puts into a header ends with it."""
+Message = dict[str, object]
+LENGTH = (b"content-length", b"2")
+HEAD: Message = {"type": "http.response.start", "status": 200, "headers": [LENGTH]}
+BODY: Message = {"type": "http.response.body", "body": b"ok"}
+
+
+def _head(*headers: tuple[bytes, bytes]) -> Message:
+    return {**HEAD, "headers": list(headers)}
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        pytest.param([_head(LENGTH, (b"x-note", b"a\r\nset-cookie: b")), BODY], id="a header of two lines"),
+        pytest.param([_head(LENGTH, (b"x-note", b"a\nb")), BODY], id="LF in a header"),
+        pytest.param([_head(LENGTH, (b"x-note", b"a\rb")), BODY], id="CR in a header"),
+        pytest.param([_head(LENGTH, (b"x-note", b"a\0b")), BODY], id="NUL in a header"),
+        pytest.param([_head(LENGTH, (b"x note", b"a")), BODY], id="a name of two words"),
+        pytest.param([_head(LENGTH, (b"x:y", b"a")), BODY], id="a name with a colon"),
+        pytest.param([_head((b"content-length", b"3")), BODY], id="too short a body"),
+        pytest.param([_head((b"content-length", b"1")), BODY], id="too long a body"),
+        pytest.param([_head(), BODY], id="no length"),
+        pytest.param([HEAD, {**BODY, "more_body": True}], id="a body in pieces"),
+        pytest.param([HEAD, HEAD], id="two heads"),
+        pytest.param([BODY], id="a body first"),
+    ],
+)
+def test_an_answer_that_breaks_its_framing_is_never_sent(messages: list[Message]) -> None:
+    """Whatever the application does, no bytes leave that a reader could take for another answer."""
 
     async def careless(scope: Scope, _receive: Receive, send: Send) -> None:
-        headers = [(b"content-length", b"0")] if scope["path"] == "/healthz" else [(b"x-note", text)]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
+        for message in [HEAD, BODY] if scope["path"] == "/healthz" else messages:
+            await send(message)
 
     async def talk(port: int) -> None:
-        assert b"x-note" not in await send(port, GET.replace(b"/healthz", b"/other"))
+        answer = await send(port, GET.replace(b"/healthz", b"/other"))
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 500 "), answer
 
     on_server(careless, talk)
+
+
+def test_nothing_follows_a_complete_answer() -> None:
+    async def talkative(_scope: Scope, _receive: Receive, send: Send) -> None:
+        for message in (HEAD, BODY, BODY):
+            await send(message)
+
+    async def talk(port: int) -> None:
+        assert (await send(port, GET)).endswith(b"\r\n\r\nok")
+
+    on_server(talkative, talk)
