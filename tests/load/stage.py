@@ -108,6 +108,11 @@ class Stage:
         found = cast("dict[str, int]", connect(port_of(self.redis)).info("memory"))
         return found["used_memory"] - found["mem_clients_normal"] - found["mem_aof_buffer"]
 
+    def waiting(self) -> int:
+        """Items of all lanes that wait for their turn or their next attempt, as Redis has them."""
+        redis = connect(port_of(self.redis))
+        return sum(cast("int", redis.zcard(lane)) for lane in redis.scan_iter("{p*:l:*:[012]", count=1000))
+
     def generate(
         self,
         streams: Sequence[Stream],

@@ -1,5 +1,6 @@
 """Accept to received, open loop, with one process each of api, verify and deliver."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from tests.load.joined import Joined, join
@@ -56,19 +57,17 @@ def knee(seconds: float) -> Result:
     )
 
 
-def warm_up(built: Stage, tenant: Tenant) -> None:
+def warm_up(built: Stage, *tenants: Tenant) -> None:
     """A second of light load that is not counted: connections, script caches and code are warm after it."""
-    stream = Stream("warm", 200, tenant.key, verification("warm"))
-    done = built.generate([stream], seconds=1)
+    done = built.generate(_streams("warm", tenants, rate=200), seconds=1)
     built.farm.wait_for(len(done.sent), limit_s=10)
     built.farm.reset()
 
 
-def offer(built: Stage, tenant: Tenant, *, rate: int, seconds: float) -> tuple[Joined, dict[str, Any]]:
-    """Offers a rate to one tenant with one subscription, waits for the rest, and joins by id."""
-    stream = Stream(f"rate{rate}", rate, tenant.key, verification(f"rate{rate}"))
+def offer(built: Stage, *tenants: Tenant, rate: int, seconds: float) -> tuple[Joined, dict[str, Any]]:
+    """Offers a rate, shared by tenants of one subscription each; waits for the rest, and joins by id."""
     before = built.cpu()
-    done = built.generate([stream], seconds=seconds)
+    done = built.generate(_streams(f"rate{rate}", tenants, rate=rate), seconds=seconds)
     drained = built.farm.wait_for(sum(one.status == 202 for one in done.sent), limit_s=30)
     found = join(done.sent, built.farm.records(), paths=["/ok/1"])
     spent = {name: built.cpu()[name] - earlier for name, earlier in before.items()}
@@ -96,6 +95,15 @@ def offer(built: Stage, tenant: Tenant, *, rate: int, seconds: float) -> tuple[J
 
 def within(value: float | None, limit: float) -> bool:
     return value is not None and value <= limit
+
+
+def _streams(name: str, tenants: Sequence[Tenant], *, rate: float) -> list[Stream]:
+    """The tenants' requests take turns, so that the whole arrives as evenly as one tenant's would."""
+    share = rate / len(tenants)
+    return [
+        Stream(f"{name}-{n}", share, tenant.key, verification(name), start_s=n / rate)
+        for n, tenant in enumerate(tenants)
+    ]
 
 
 def _one_subscription(built: Stage) -> Tenant:
