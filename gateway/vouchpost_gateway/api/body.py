@@ -9,13 +9,23 @@ _JSON_TYPES = {b"application/json", b"application/json;charset=utf-8"}
 
 
 async def read_body(receive: Receive, headers: RequestHeaders, *, limit_bytes: int) -> bytes:
-    """All bytes of the body; BodyTooLarge as soon as there are too many, whatever Content-Length says."""
+    """All bytes of the body; BodyTooLarge as soon as there are too many, or Content-Length says that there will be."""
     if headers.content_encoding is not None:
         raise UnsupportedMediaType("a body with a Content-Encoding is not read")
+    if _says_more_than(limit_bytes, headers.content_length):
+        raise BodyTooLarge(limit_bytes)
     body = await _collect(receive, limit_bytes)
     if body:
         _check_type(headers.content_type)
     return body
+
+
+def _says_more_than(limit_bytes: int, length: bytes | None) -> bool:
+    """Lengths are compared first: Python refuses to read a number of thousands of digits."""
+    if length is None or not length.isdigit():
+        return False
+    digits, most = length.lstrip(b"0"), b"%d" % limit_bytes
+    return (len(digits), digits) > (len(most), most)
 
 
 async def _collect(receive: Receive, limit_bytes: int) -> bytes:

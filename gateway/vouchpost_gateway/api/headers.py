@@ -19,6 +19,7 @@ class RequestHeaders:
     content_type: bytes | None = None
     content_encoding: bytes | None = None
     idempotency: bytes | None = None
+    content_length: bytes | None = None
 
     @property
     def idempotency_key(self) -> str | None:
@@ -39,13 +40,10 @@ def pick_headers(raw: Iterable[tuple[bytes, bytes]]) -> RequestHeaders:
             if name in picked:
                 raise _given_twice(name)
             picked[name] = text
-    get = picked.get
-    return RequestHeaders(
-        get(b"authorization"), get(b"content-type"), get(b"content-encoding"), get(b"idempotency-key")
-    )
+    return RequestHeaders(*map(picked.get, _FIELDS))
 
 
-_FIELDS = frozenset({b"authorization", b"content-type", b"content-encoding", b"idempotency-key"})
+_FIELDS = (b"authorization", b"content-type", b"content-encoding", b"idempotency-key", b"content-length")
 
 
 def _given_twice(name: bytes) -> MalformedRequest | NotAuthenticated:

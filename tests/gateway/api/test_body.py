@@ -45,6 +45,24 @@ def test_bytes_are_counted_as_they_stream_and_the_rest_is_left_unread() -> None:
     assert len(received) == 11
 
 
+@pytest.mark.parametrize("length", [b"65537", b"100000", b"0000065537", b"9" * 5000])
+def test_a_body_that_says_it_is_too_large_is_not_waited_for(length: bytes) -> None:
+    async def receive() -> Message:
+        raise AssertionError("nothing was to be read")
+
+    with pytest.raises(BodyTooLarge):
+        asyncio.run(read_body(receive, RequestHeaders(content_length=length), limit_bytes=LIMIT))
+
+
+@pytest.mark.parametrize("length", [b"65536", b"0065536", b"2", b"99x", b"-99999", b""])
+def test_a_length_within_the_limit_or_none_at_all_is_left_to_the_count(length: bytes) -> None:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"{}"}
+
+    headers = RequestHeaders(content_type=b"application/json", content_length=length)
+    assert asyncio.run(read_body(receive, headers, limit_bytes=LIMIT)) == b"{}"
+
+
 def test_a_body_may_arrive_in_pieces(caller: Caller) -> None:
     whole = padded(100)
 

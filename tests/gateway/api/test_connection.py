@@ -403,6 +403,8 @@ def test_a_body_too_large_is_told_so_over_the_wire(caller: Caller) -> None:
     async def talk(port: int) -> None:
         for framing, body in (
             (b"Content-Length: 100000\r\n\r\n", b"x" * 100_000),
+            (b"Content-Length: 100000\r\n\r\n", b""),
+            (b"Content-Length: 100000\r\nExpect: 100-continue\r\n\r\n", b""),
             (b"Transfer-Encoding: chunked\r\n\r\n", b"2710\r\n" + b"x" * 10_000 + b"\r\n"),
         ):
             async with connected(port) as (reader, writer):
