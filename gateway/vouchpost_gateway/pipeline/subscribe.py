@@ -164,6 +164,8 @@ class Subscribe:
         before = await self.get(world, partner_id, subscription_id)
         drawn = draw or self.draw()
         key = new_key or _new_secret(drawn)
+        if new_key is None and any(secret.key == key for secret in before.secrets):
+            return before  # what was drawn signs already, or did before another rotation: this one was carried out
         secrets = rotate(before.secrets, new_key=key, now_ms=drawn.now_ms, overlap_ms=overlap_ms)
         if secrets == before.secrets:
             return before

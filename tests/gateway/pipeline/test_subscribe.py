@@ -84,6 +84,8 @@ async def made_twice(settings: Settings) -> None:
         once, again = [await rotated(api, world, one, drawn) for api in (died, repeats)]
         assert once == again
         assert len(again.secrets) == 2
+        newest = await rotated(repeats, world, one, Draw(now_ms(), os.urandom(32)))
+        assert await rotated(repeats, world, one, drawn) == newest
         sent, resent = [await api.subscribe.test(world, None, one.id, draw=drawn) for api in (died, repeats)]
         assert sent == resent
         partners = [await api.services.access.create_partner(world, name="p", draw=drawn) for api in (died, repeats)]
