@@ -17,21 +17,21 @@ from tests.rig.processes import Child, answers
 from vouchpost_gateway.embedded.ports import free_port
 
 _RATE = 200
+_STALL_S = 20
 _FROZEN_S = 2.05  # a little more than the 2 s that must show, which no request spends whole
 
 
-def stall(seconds: float) -> Result:
+def stall(_seconds: float) -> Result:
     """A server frozen for 2 s in 20 s must show as about a tenth of late requests, or the generator is useless."""
-    seconds = max(seconds, 20)
     with _dummy(drop_every=0) as (home, dummy, _):
-        timer = threading.Timer(seconds / 2, _freeze, [dummy])
+        timer = threading.Timer(_STALL_S / 2, _freeze, [dummy])
         timer.start()
-        done = run_generator(home, [_stream()], port=int(dummy.command[-3]), seconds=seconds)
+        done = run_generator(home, [_stream()], port=int(dummy.command[-3]), seconds=_STALL_S)
         timer.join()
     late = [(one.answered or one.intended + 99) - one.intended for one in done.sent]
     share = sum(latency > 0.05 for latency in late) / len(late)
     p99, worst = quantile(late, 0.99), max(late)
-    expected = _FROZEN_S / seconds
+    expected = _FROZEN_S / _STALL_S
     ok = 0.8 * expected <= share <= 1.3 * expected and worst >= 2.0 and p99 >= 1.8
     return Result(
         case="selftest_stall",
