@@ -95,10 +95,15 @@ def _call_ns() -> int:
 
 
 def _commit() -> str:
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=_HERE, capture_output=True, text=True, check=False
-    )
-    return done.stdout.strip()
+    """The commit that was measured, `-dirty` when anything but the figures themselves differs from it."""
+    commit = _git("rev-parse", "--short", "HEAD")
+    root = _HERE.parents[1]
+    changed = _git("status", "--porcelain", "--", str(root), *(f":!{kept}" for kept in (RESULTS, README)))
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=_HERE, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _cpu_model() -> str:
