@@ -109,7 +109,7 @@ def workers_stopped_too_soon(trial: Trial) -> None:
         trial.strike()
         for name in names:
             trial.scene.children[name].signal(signal.SIGTERM)
-        trial.pause(0, 0.5)
+        trial.pause(0, 0.05)
         for name in names:
             trial.scene.children[name].kill()
         trial.scene.start(*names)
