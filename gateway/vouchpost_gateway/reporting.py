@@ -8,6 +8,7 @@ from vouchpost_gateway.domain.delivery import Outcome
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, verification_id
 from vouchpost_gateway.domain.lane import LaneKind
 from vouchpost_gateway.domain.outcome import Answer
+from vouchpost_gateway.domain.readiness import Readiness
 from vouchpost_gateway.domain.subscription import Subscription
 from vouchpost_gateway.domain.verification import Status, Verdict, Verification
 from vouchpost_gateway.domain.world import World
@@ -20,6 +21,19 @@ class Reporter:
     def __init__(self, metrics: Metrics) -> None:
         self._log: Any = structlog.get_logger().bind()  # at once, and not anew for each line
         self._metrics = metrics
+
+    def waiting(self, reason: str) -> None:
+        self._log.warning("ledger.waiting", reason=reason)
+
+    def started(self, **where: str) -> None:
+        self._log.info("process.started", **where)
+
+    def stopped(self) -> None:
+        self._log.info("process.stopped")
+
+    def readiness(self, readiness: Readiness) -> None:
+        log = self._log.info if readiness.ready else self._log.warning
+        log("readiness.changed", ready=readiness.ready, problems=list(readiness.problems))
 
     def accepted(self, world: World, stem: str, *, repeated: bool) -> None:
         self._log.debug("verification.accepted", world=world.name, id=verification_id(stem), repeated=repeated)

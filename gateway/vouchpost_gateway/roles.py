@@ -22,6 +22,7 @@ from vouchpost_gateway.pipeline.fan_out import FanOut
 from vouchpost_gateway.pipeline.resend import Recover
 from vouchpost_gateway.pipeline.sweep import Sweep
 from vouchpost_gateway.pipeline.work import Pace, Room, Work
+from vouchpost_gateway.setting_types import HostPort
 from vouchpost_gateway.settings import Settings
 from vouchpost_gateway.wiring import ROOM, Gateway, deliver_work, janitor, now_ms, opened, owned, verify_work
 from vouchpost_gateway.worker import BellWorker, DrainLane, arq_pool, make_worker
@@ -55,8 +56,15 @@ async def serve_api(settings: Settings) -> None:
             observe=gateway.metrics.http_request,
         )
         _calm_collector()
-        server = build_server(app, host=settings.api_host, port=settings.api_port, stopping=gateway.verdicts.release)
+        server = build_server(
+            app,
+            host=settings.api_host,
+            port=settings.api_port,
+            started=lambda host, port: gateway.report.started(listens_on=str(HostPort(host, port))),
+            stopping=gateway.verdicts.release,
+        )
         await server.serve()
+        gateway.report.stopped()
 
 
 async def serve_worker(settings: Settings, role: str) -> None:
@@ -85,7 +93,9 @@ async def serve_worker(settings: Settings, role: str) -> None:
         stack.push_async_callback(pool.aclose, close_connection_pool=True)
         workers = _workers(pool, settings, drains)
         _calm_collector()
+        gateway.report.started()
         await _run_workers(settings, workers, room)
+        gateway.report.stopped()
 
 
 async def _drains(

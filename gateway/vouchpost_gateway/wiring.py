@@ -169,6 +169,8 @@ def _assemble(settings: Settings, store: Store, bells: Bells, metrics: Metrics, 
         needs_replica=settings.durability is Durability.REPLICA,
         ceiling=settings.memory_ceiling,
         replaced=forget_all,
+        waiting=report.waiting,
+        changed=report.readiness,
         seen=lambda used, limit: metrics.ledger_memory(used_bytes=used, max_bytes=limit),
     )
     subscribe = Subscribe(subscriptions, bells.ring, report, now_ms, draw, settings.max_matches)

@@ -4,6 +4,7 @@ from structlog.testing import capture_logs
 from vouchpost_gateway.domain.delivery import Outcome
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
 from vouchpost_gateway.domain.outcome import Answer
+from vouchpost_gateway.domain.readiness import Readiness
 from vouchpost_gateway.domain.secret import SigningSecret
 from vouchpost_gateway.domain.subscription import Subscription
 from vouchpost_gateway.domain.verification import (
@@ -110,6 +111,17 @@ def test_each_outcome_is_counted_where_it_is_told() -> None:
     assert _value(metrics, "dead_letters_total", of="verifications") == 1
     assert _value(metrics, "dead_letters_total", of="deliveries") == 2, "given up, and expired"
     assert (_value(metrics, "bells_total", by="work"), _value(metrics, "bells_total", by="sweep")) == (3, 2)
+
+
+def test_readiness_that_is_lost_is_a_warning_and_comes_back_as_information() -> None:
+    with capture_logs() as lines:
+        Reporter(Metrics()).readiness(Readiness(ready=False, problems=("the ledger does not answer",)))
+        Reporter(Metrics()).readiness(Readiness(ready=True, problems=()))
+
+    assert [(line["log_level"], line["problems"]) for line in lines] == [
+        ("warning", ["the ledger does not answer"]),
+        ("info", []),
+    ]
 
 
 def test_a_delivery_that_expired_has_a_line_with_its_ids() -> None:

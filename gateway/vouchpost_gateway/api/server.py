@@ -4,7 +4,8 @@ TLS, and anything a first line of defence does, is for the proxy in front; what 
 """
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -20,9 +21,24 @@ _MAX_CONNECTIONS = 20_000
 class Server(uvicorn.Server):
     """Tells when it stops, so that requests which merely wait are answered within the grace, and not cut off."""
 
-    def __init__(self, config: uvicorn.Config, *, stopping: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, started: Callable[[str, int], None], stopping: Callable[[], None]
+    ) -> None:
         super().__init__(config)
+        self._started = started
         self._stopping = stopping
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """A signal that was heeded is not raised again: what the process still has to close and to log, it does."""
+        with super().capture_signals():
+            yield
+            self._captured_signals.clear()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        host, port, *_ = self.servers[0].sockets[0].getsockname()
+        self._started(host, port)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping()
@@ -35,11 +51,13 @@ def build_server(
     host: str = "127.0.0.1",
     port: int = 8080,
     limits: Limits | None = None,
+    started: Callable[[str, int], None] = lambda _host, _port: None,
     stopping: Callable[[], None] = lambda: None,
 ) -> uvicorn.Server:
     """A server ready for `serve()`. It says nothing of itself, trusts no forwarding header, and logs no request.
 
-    `stopping` is called when it was told to stop, before it waits for what is under way.
+    `started` is called once it listens, with host and port; `stopping` when it was told to stop, before it waits for
+    what is under way.
     """
     config = GuardedConfig(
         app,
@@ -57,4 +75,4 @@ def build_server(
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
-    return Server(config, stopping=stopping)
+    return Server(config, started=started, stopping=stopping)

@@ -1,9 +1,11 @@
 """Watching the ledger: whether it may be trusted at start, and whether it still may be, once a second."""
 
 import asyncio
+import re
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from vouchpost_gateway.domain.errors import LedgerUnavailable, Misconfigured
@@ -48,6 +50,8 @@ class Watch:
     ceiling: float = 0.8
     seen: Callable[[int, int], None] = lambda _used, _limit: None
     replaced: Callable[[], None] = lambda: None
+    waiting: Callable[[str], None] = lambda _reason: None
+    changed: Callable[[Readiness], None] = lambda _readiness: None
     clock: Callable[[], float] = time.time
     _generation: str | None = None
     _problems: tuple[str, ...] = ("the ledger was not looked at yet",)
@@ -57,10 +61,12 @@ class Watch:
     _config: dict[str, str] | None = None
     _looks: int = 0
     _was_replaced: bool = False
+    _told: tuple[str, ...] = ()
 
     async def start(self) -> None:
-        """Waits a moment for the ledger, then claims or recognises it. Misconfigured when it must not be used."""
+        """Waits up to ten seconds for the ledger, then claims or recognises it. Misconfigured if it must not be."""
         gives_up = time.monotonic() + _START_LIMIT_S
+        is_told = False
         while True:
             try:
                 await probe(self.store)
@@ -72,25 +78,35 @@ class Watch:
                     raise Misconfigured(words) from error
                 if time.monotonic() >= gives_up:
                     raise
+                if not is_told:
+                    self.waiting(str(error))
+                    is_told = True
                 await asyncio.sleep(0.2)
         if found and not self.accept_loss:
             words = "\n".join(str(problem) for problem in found)
             raise Misconfigured(f"{words}\nVOUCHPOST_ACCEPT_LOSS=true starts all the same")
 
     async def forever(self) -> None:
-        """Looks once a second until cancelled."""
+        """Looks once a second until cancelled, and tells when readiness is another than before."""
         while True:
+            self._tell()
             await asyncio.sleep(_INTERVAL_S)
-            try:
+            with suppress(LedgerUnavailable):  # readiness goes stale by itself
                 await self._look()
-            except LedgerUnavailable:
-                continue  # readiness goes stale by itself
 
     def readiness(self) -> Readiness:
         """As of the last look; a ledger that has not answered for three seconds is a problem of its own."""
         if time.monotonic() - self._seen_at > _STALE_S:
             return Readiness(ready=False, problems=("the ledger does not answer",))
         return Readiness(ready=not self._problems, problems=self._problems)
+
+    def _tell(self) -> None:
+        """Compared without numbers: a clock that is 90 s off and then 91 s is no news."""
+        readiness = self.readiness()
+        kinds = tuple(re.sub(r"\d+", "", problem) for problem in readiness.problems)
+        if kinds != self._told:
+            self._told = kinds
+            self.changed(readiness)
 
     def has_room(self) -> bool:
         """Whether the ledger's memory is below the ceiling of what it may use."""

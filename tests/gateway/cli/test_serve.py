@@ -1,10 +1,18 @@
 import base64
+import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
 
 
 @pytest.mark.parametrize(
@@ -33,3 +41,51 @@ def test_a_role_whose_port_is_taken_says_so_by_the_name_of_the_setting(role: tup
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"{name}: cannot listen on 127.0.0.1:{port}: ")
     assert len(ended.stderr.splitlines()) == 1
+
+
+@contextmanager
+def _serving(log: Path, *role: str) -> Iterator[subprocess.Popen[str]]:
+    env = {**os.environ, "VOUCHPOST_API_PORT": "0", "VOUCHPOST_METRICS_PORT": "0"}
+    command = [sys.executable, "-P", "-m", "vouchpost", *role]
+    with log.open("w") as err, subprocess.Popen(command, env=env, stderr=err, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _lines(log: Path) -> dict[str, dict[str, Any]]:
+    return {line["event"]: line for line in map(json.loads, log.read_text().splitlines())}
+
+
+def _told(log: Path, event: str) -> dict[str, Any]:
+    """The line of this event, once it is there."""
+    gives_up = time.monotonic() + 30
+    while event not in _lines(log) and time.monotonic() < gives_up:
+        time.sleep(0.05)
+    return _lines(log)[event]
+
+
+@pytest.mark.parametrize("role", [("api",), ("worker", "--role", "verify"), ("worker", "--role", "deliver")])
+def test_a_role_says_when_it_has_started_and_when_it_has_stopped(
+    ledger: redis.Redis, tmp_path: Path, role: tuple[str, ...]
+) -> None:
+    with _serving(tmp_path / "log", *role) as process:
+        started = _told(tmp_path / "log", "process.started")
+        if role == ("api",):
+            host, port = started["listens_on"].split(":")
+            socket.create_connection((host, int(port))).close()
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(30) == 0
+
+    assert "process.stopped" in _lines(tmp_path / "log")
+
+
+def test_a_role_that_waits_for_its_redis_says_so_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOUCHPOST_LEDGER_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("VOUCHPOST_MASTER_KEYS", base64.b64encode(b"m" * 32).decode())
+
+    with _serving(tmp_path / "log", "api") as process:
+        assert "refused" in _told(tmp_path / "log", "ledger.waiting")["reason"]
+        assert process.poll() is None

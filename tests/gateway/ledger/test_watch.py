@@ -13,6 +13,7 @@ import redis
 from tests.gateway.ledger.bench import PARTITIONS
 from tests.redis_servers import running
 from vouchpost_gateway.domain.errors import LedgerUnavailable, Misconfigured
+from vouchpost_gateway.domain.readiness import Readiness
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.store import Store
 from vouchpost_gateway.ledger.watch import Watch
@@ -184,6 +185,56 @@ def test_a_ledger_that_stops_answering_turns_not_ready_by_itself(
             return ready, watch.readiness().problems
 
     assert asyncio.run(main()) == (True, ("the ledger does not answer",))
+
+
+def test_each_change_of_readiness_is_told_once(server: Any, fit_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vouchpost_gateway.ledger.watch._INTERVAL_S", 0.01)
+    told: list[Readiness] = []
+
+    async def main() -> None:
+        store = Store(fit_url)
+        watch = Watch(store, PARTITIONS, changed=told.append)
+        await watch.start()
+        watching = asyncio.create_task(watch.forever())
+        for value in ("everysec", "always"):
+            server.config_set("appendfsync", value)
+            await asyncio.sleep(0.5)
+        watching.cancel()
+        await store.aclose()
+
+    asyncio.run(main())
+
+    assert [readiness.ready for readiness in told] == [False, True], "and nothing of the start, which was ready"
+    assert 'appendfsync is "everysec"' in told[0].problems[0]
+
+
+def test_a_problem_whose_numbers_alone_change_is_no_news(server: Any, fit_url: str) -> None:
+    told: list[Readiness] = []
+    skew = iter(range(90, 200))
+
+    async def main() -> None:
+        store = Store(fit_url)
+        watch = Watch(store, PARTITIONS, clock=lambda: time.time() + next(skew), changed=told.append)
+        await watch.start()
+        for _ in range(3):
+            watch._tell()
+            await watch._look()
+        await store.aclose()
+
+    asyncio.run(main())
+
+    assert len(told) == 1
+
+
+def test_a_start_that_waits_says_why_at_once_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vouchpost_gateway.ledger.watch._START_LIMIT_S", 1)
+    waiting: list[str] = []
+
+    with pytest.raises(LedgerUnavailable):
+        _watched("redis://127.0.0.1:1/0", waiting=waiting.append)
+
+    [reason] = waiting
+    assert "refused" in reason
 
 
 ASKED_FOR = ("+@all", "-@admin", "-@dangerous", "+info", "+config|get")
