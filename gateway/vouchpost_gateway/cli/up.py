@@ -17,11 +17,14 @@ from vouchpost_gateway.cli.process import (
     with_console_logs_on_a_terminal,
 )
 from vouchpost_gateway.cli.stopping import Signals, heeded
-from vouchpost_gateway.domain.errors import NotAuthenticated
+from vouchpost_gateway.domain.errors import LedgerUnavailable, Misconfigured, NotAuthenticated, VouchpostError
 from vouchpost_gateway.domain.world import Mode, Scope
 from vouchpost_gateway.embedded.home import Home
 from vouchpost_gateway.embedded.supervisor import Supervisor
-from vouchpost_gateway.settings import load_settings
+from vouchpost_gateway.ledger.fitness import refusal
+from vouchpost_gateway.ledger.store import Store
+from vouchpost_gateway.ledger.watch import probe
+from vouchpost_gateway.settings import Settings, load_settings, variable
 from vouchpost_gateway.wiring import Gateway, now_ms, opened
 
 TENANT = "default"
@@ -50,15 +53,36 @@ def up(
     *,
     data_dir: Annotated[Path | None, typer.Option(help="Where to keep data; ./vouchpost-data if not set.")] = None,
 ) -> None:
-    """Runs everything on this machine: a private Redis, a sandbox DNS zone, the API and its workers."""
+    """Runs everything on this machine: a private Redis, a sandbox DNS zone, the API and its workers.
+
+    Uses the Redis of VOUCHPOST_LEDGER_URL when that is set, instead of a private one.
+    """
     with explained(), heeded() as signals:
         given = {"data_dir": data_dir} if data_dir else {}
         settings = with_console_logs_on_a_terminal(load_settings(**given))
         home = Home(settings.data_dir)
         home.directory.hold()
         with logging_as("up", settings):
+            if is_ledger_given():
+                asyncio.run(_can_use(settings))
             machine = plan_machine(settings, home, ledger_given=is_ledger_given())
             asyncio.run(_run(machine, home, signals))
+
+
+async def _can_use(settings: Settings) -> None:
+    """A Redis that is given is asked before anything starts: children would wait for it, one after the other."""
+    store = Store(settings.ledger_url.get_secret_value())
+    try:
+        await probe(store)
+    except LedgerUnavailable as error:
+        if words := refusal(str(error)):
+            raise Misconfigured(words) from error
+        name = variable("ledger_url")
+        raise VouchpostError(
+            f"the Redis of {name} cannot be used: {error}; without {name}, `up` runs its own"
+        ) from error
+    finally:
+        await store.aclose()
 
 
 async def _run(machine: Machine, home: Home, signals: Signals) -> None:
@@ -111,7 +135,9 @@ def banner(machine: Machine, home: Home, key: str) -> str:
     return _BANNER.format(
         url=machine.url,
         path=home.path,
-        redis=f", in {machine.redis.binary.label}" if machine.redis else "",
+        redis=f", in {machine.redis.binary.label}"
+        if machine.redis
+        else f", and in the Redis of {variable('ledger_url')}",
         key=key,
         export_url="" if machine.url == _KIT_TAKES else f"\n  export VOUCHPOST_URL={machine.url}",
         # `uv run` says so itself; the command is on nobody's PATH then.

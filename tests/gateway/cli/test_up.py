@@ -14,6 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
+from vouchpost_gateway.cli.machine import plan_machine
+from vouchpost_gateway.cli.up import banner
+from vouchpost_gateway.embedded.home import Home
+from vouchpost_gateway.settings import load_settings
+
 _LIMIT_S = 60
 
 
@@ -160,3 +165,27 @@ def test_a_second_up_on_the_same_data_says_so(tmp_path: Path) -> None:
         second.stderr.strip()
         == f"{tmp_path / 'data'} is in use by another process: end that one, or name another directory"
     )
+
+
+def test_a_redis_that_is_given_and_cannot_be_used_ends_it_before_anything_starts(tmp_path: Path) -> None:
+    env = {**os.environ, "VOUCHPOST_LEDGER_URL": "redis://127.0.0.1:1/0"}
+    command = [sys.executable, "-P", "-m", "vouchpost", "up", "--data-dir", str(tmp_path / "data")]
+
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=_LIMIT_S, check=False)
+
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("the Redis of VOUCHPOST_LEDGER_URL cannot be used: ")
+    assert "refused" in line
+
+
+def test_the_banner_says_whose_redis_holds_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VOUCHPOST_LEDGER_URL", "redis://:hunter2@db/0")
+    home = Home(tmp_path / "data")
+    home.path.mkdir(mode=0o700)
+    machine = plan_machine(load_settings(api_port=0, metrics_port=0), home, ledger_given=True)
+
+    printed = banner(machine, home, "vp_test_key")
+
+    assert "and in the Redis of VOUCHPOST_LEDGER_URL\n" in printed
+    assert "hunter2" not in printed
