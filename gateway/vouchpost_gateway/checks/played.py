@@ -17,9 +17,11 @@ _NAME = re.compile(r"([a-z_]+)(?:\+(\d{1,2})s)?", re.IGNORECASE)
 
 
 async def played(local_part: str, policy: Policy) -> list[Finding]:
-    """The finding that comes to the reason that was asked for; any other name is a mailbox that exists."""
+    """The finding that comes to the reason that was asked for; a name that is no reason decides nothing."""
     match = _NAME.fullmatch(local_part)
     name, delay = (match[1].lower(), int(match[2] or 0)) if match else ("", 0)
     await asyncio.sleep(min(delay, _LONGEST_DELAY_S))
-    reason = ReasonCode(name) if name in set(ReasonCode) else ReasonCode.MAILBOX_EXISTS
+    if name not in set(ReasonCode):
+        return [Finding("sandbox", "no_such_reason")]
+    reason = ReasonCode(name)
     return [Finding("sandbox", policy.finding_for(reason), {"asked_for": reason.value})]

@@ -101,6 +101,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "mta_sts_missing": "does not announce that mail to it must be encrypted",
         "mta_sts_untold": "the name servers could not tell",
         **dict.fromkeys(_PLAYED, "played by the sandbox"),
+        "no_such_reason": "the sandbox plays reason codes, and none is named so",
         "egress_closed": "no mail host at all answers: port 25 seems closed from here",
         "dns_timeout": "the name servers did not answer; a later check may tell",
         "dns_failure": "the name servers could not tell; a later check may",

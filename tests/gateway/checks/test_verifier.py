@@ -124,6 +124,16 @@ def test_a_played_reason_carries_its_flag_and_is_played_for_test_questions_alone
     assert live.reason_code is ReasonCode.RESERVED_DOMAIN
 
 
+@pytest.mark.parametrize("name", ["disposible", "catch_all+3", "jane.doe"])
+def test_a_name_that_is_no_reason_ends_unknown_and_says_so(ask: Ask, name: str) -> None:
+    """Else whoever mistypes one takes the answer for that of the reason."""
+    (verdict,) = ask([f"{name}@reason.example"])
+
+    assert verdict.status is Status.UNKNOWN
+    assert not verdict.temporary
+    assert "no_such_reason" in _codes_of(verdict)
+
+
 def test_the_sandbox_has_a_domain_that_looks_after_its_mail_and_one_that_does_not(ask: Ask) -> None:
     addresses = ["jane@healthy.example", "jane@careless.example", "jane@valid.example"]
     healthy, careless, valid = ask(addresses, health_from=Depth.DOMAIN)
