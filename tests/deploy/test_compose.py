@@ -10,11 +10,12 @@ from vouchpost_gateway.settings import SECRETS, Settings, load_settings, variabl
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = ("api", "verify", "deliver")
+ROLES = ("api", "verify", "deliver")
+OURS = (*ROLES, "sandbox")
 
 
 def test_every_role_is_a_container_of_its_own() -> None:
-    assert {name: SERVICES[name]["command"] for name in OURS} == {
+    assert {name: SERVICES[name]["command"] for name in ROLES} == {
         "api": ["api"],
         "verify": ["worker", "--role", "verify"],
         "deliver": ["worker", "--role", "deliver"],
@@ -48,6 +49,18 @@ def test_a_container_can_do_no_more_than_it_needs(name: str) -> None:
     assert service["read_only"]
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_test_keys_have_a_sandbox_that_holds_no_secret_and_reaches_nothing() -> None:
+    sandbox, verify = SERVICES["sandbox"], SERVICES["verify"]
+
+    assert verify["environment"]["VOUCHPOST_SANDBOX_DNS"] == "sandbox:5353"
+    assert sandbox["command"] == ["--host", "0.0.0.0", "--port", "5353"]
+    assert sandbox["networks"] == ["sandbox"]
+    assert "sandbox" in verify["networks"]
+    assert COMPOSE["networks"]["sandbox"]["internal"]
+    assert not sandbox["secrets"]
+    assert "environment" not in sandbox
 
 
 def test_the_ledger_is_out_of_reach_of_everything_else() -> None:
