@@ -35,7 +35,14 @@ from vouchpost_gateway.cli.diagnosis import (
     redis_lines,
     retention_line,
 )
-from vouchpost_gateway.cli.process import EXIT_FAILED, explained, no_master_keys, settings_here
+from vouchpost_gateway.cli.process import (
+    EXIT_FAILED,
+    NO_SANDBOX,
+    explained,
+    is_without_sandbox,
+    no_master_keys,
+    settings_here,
+)
 from vouchpost_gateway.domain.address import is_public
 from vouchpost_gateway.domain.errors import LedgerUnavailable, Misconfigured
 from vouchpost_gateway.domain.world import Mode
@@ -75,6 +82,7 @@ async def examine(settings: Settings) -> list[Line]:
         *await _ledger_lines(settings),
         open_files_line(_open_files()),
         *_disk_lines(settings),
+        _sandbox_line(settings),
         await _dns_line(settings),
         _lists_line(settings),
         *await _mail_lines(settings),
@@ -91,6 +99,12 @@ def _settings_lines(settings: Settings) -> list[Line]:
     if not settings.master_keys:
         return [Line(Level.BROKEN, "master keys", no_master_keys(settings))]
     return [Line(Level.FINE, "master keys", f"{len(settings.master_keys)} set")]
+
+
+def _sandbox_line(settings: Settings) -> Line:
+    if is_without_sandbox(settings):
+        return Line(Level.NOTABLE, "sandbox", NO_SANDBOX)
+    return Line(Level.FINE, "sandbox", f"answers test keys at {settings.sandbox_dns or 'a port of `up`'}")
 
 
 async def _ledger_lines(settings: Settings) -> list[Line]:

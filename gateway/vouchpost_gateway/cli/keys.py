@@ -8,9 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from vouchpost_gateway.cli.process import NO_SANDBOX, is_without_sandbox, settings_here
 from vouchpost_gateway.cli.world import TENANT, WIDTH, DataDirOption, ModeOption, TenantOption, in_world, shown
 from vouchpost_gateway.domain.access import ApiKey, check_scopes
-from vouchpost_gateway.domain.world import Scope, World
+from vouchpost_gateway.domain.world import Mode, Scope, World
 from vouchpost_gateway.wiring import Gateway
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="API keys of a tenant.")
@@ -49,6 +50,8 @@ def create(
         typer.echo(text)
 
     in_world(tenant, mode, work, data_dir=data_dir, make_tenant=True)
+    if mode is Mode.TEST and is_without_sandbox(settings_here(data_dir)):
+        typer.secho(NO_SANDBOX, fg="yellow", err=True)
 
 
 @app.command("list")

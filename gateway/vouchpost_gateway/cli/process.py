@@ -68,6 +68,14 @@ def settings_here(data_dir: Path | None = None) -> Settings:
     return load_settings(**({"data_dir": settings.data_dir} | found))
 
 
+def is_without_sandbox(settings: Settings) -> bool:
+    """Whether nobody answers test keys: no sandbox is named, and there is none of an `up`."""
+    return settings.sandbox_dns is None and Home(settings.data_dir).test_key() is None
+
+
+NO_SANDBOX = f"{variable('sandbox_dns')} is not set: what test keys ask will end as unknown"
+
+
 def no_master_keys(settings: Settings) -> str:
     """What is wrong when there is none to be found, neither set nor kept by an `up`."""
     return (

@@ -41,6 +41,17 @@ def test_a_good_ledger_breaks_no_promise(ledger: redis.Redis) -> None:
     assert "note  DNS: 127.0.0.1 did not answer" in result.output
 
 
+def test_without_a_sandbox_it_says_what_becomes_of_test_keys(
+    ledger: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = CliRunner().invoke(app).output
+    monkeypatch.setenv("VOUCHPOST_SANDBOX_DNS", "127.0.0.1:5353")
+    with_one = CliRunner().invoke(app).output
+
+    assert "note  sandbox: VOUCHPOST_SANDBOX_DNS is not set: what test keys ask will end as unknown" in without
+    assert "ok  sandbox: answers test keys at 127.0.0.1:5353" in with_one
+
+
 def test_a_broken_promise_is_named_and_is_the_exit_code(policy: redis.Redis) -> None:
     policy.config_set("maxmemory-policy", "allkeys-lru")
 

@@ -25,6 +25,19 @@ def test_a_key_is_printed_once_and_alone(ledger: redis.Redis) -> None:
     assert presented.mode is Mode.LIVE
 
 
+def test_a_test_key_that_no_sandbox_answers_is_made_with_a_warning(
+    ledger: redis.Redis, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    warned = keys("create", "--mode", "test").stderr
+    live = keys("create", "--mode", "live").stderr
+    (tmp_path / "test.key").write_text("vp_test_of_an_up")
+    beside_up = keys("create", "--mode", "test", "--data-dir", str(tmp_path)).stderr
+    monkeypatch.setenv("VOUCHPOST_SANDBOX_DNS", "127.0.0.1:5353")
+
+    assert "VOUCHPOST_SANDBOX_DNS is not set" in warned
+    assert not any("SANDBOX" in said for said in (live, beside_up, keys("create", "--mode", "test").stderr))
+
+
 def test_keys_are_listed_without_what_is_secret_of_them(ledger: redis.Redis) -> None:
     key = keys("create", "--mode", "test", "--label", "signup").stdout.strip()
 
