@@ -110,7 +110,7 @@ class Settings(BaseSettings):
         None, description="an address of yours; as it mail hosts are asked at depth mailbox, and none when not set"
     )
     smtp_helo_name: str | None = Field(
-        None, description="the public host name of this machine; the domain of smtp_mail_from when not set"
+        None, description="the public host name of this machine; the domain of VOUCHPOST_SMTP_MAIL_FROM when not set"
     )
     smtp_source_address: IPvAnyAddress | None = Field(
         None, description="the address of this machine that mail hosts are asked from; the system's choice when not set"

@@ -113,9 +113,8 @@ def retention_line(census: Census, *, retain_s: float, maxmemory_bytes: int, cei
     )
     if maxmemory_bytes and needed > ceiling * maxmemory_bytes:
         limit = f"{maxmemory_bytes / _MIB:,.0f} MiB"
-        return Line(
-            Level.NOTABLE, "retention", f"{text}, and maxmemory is {limit}: raise it, or lower retain_verdicts_s"
-        )
+        text = f"{text}, and maxmemory is {limit}: raise it, or lower VOUCHPOST_RETAIN_VERDICTS_S"
+        return Line(Level.NOTABLE, "retention", text)
     return Line(Level.FINE, "retention", text)
 
 
@@ -123,7 +122,10 @@ def dns_line(*, answered: bool, servers: Sequence[str], detail: str) -> Line:
     named = ", ".join(servers)
     if answered:
         return Line(Level.FINE, "DNS", f"{named} answered in {detail}")
-    text = f"{named} did not answer ({detail}): live verifications at depth domain will end as unknown; set dns_servers"
+    text = (
+        f"{named} did not answer ({detail}): live verifications at depth domain will end as unknown; "
+        "set VOUCHPOST_DNS_SERVERS"
+    )
     return Line(Level.NOTABLE, "DNS", text)
 
 
@@ -131,8 +133,9 @@ def blind_dns_line(servers: Sequence[str], *, named: bool) -> Line:
     """Servers that see no Internet: dangerous where they were named, since then they are believed."""
     text = f"{', '.join(servers)} say that com does not exist, so they do not see the Internet"
     if named:
-        return Line(Level.BROKEN, "DNS", f"{text}: every live verification would end invalid; set other dns_servers")
-    return Line(Level.NOTABLE, "DNS", f"{text}: live verifications will end as unknown; set dns_servers")
+        text = f"{text}: every live verification would end invalid; set other VOUCHPOST_DNS_SERVERS"
+        return Line(Level.BROKEN, "DNS", text)
+    return Line(Level.NOTABLE, "DNS", f"{text}: live verifications will end as unknown; set VOUCHPOST_DNS_SERVERS")
 
 
 def lists_line(lists: DomainLists, policy: Policy) -> Line:
@@ -147,9 +150,9 @@ _MAIL_FINE = frozenset({"helo_resolves", "ptr_matches", "spf_present", "spf_pass
 _MAIL_TEXTS: Mapping[str, str] = MappingProxyType(
     {
         "helo_resolves": "{name} has an address",
-        "helo_unresolved": "{name} has no address: mail hosts will refuse it; set smtp_helo_name",
+        "helo_unresolved": "{name} has no address: mail hosts will refuse it; set VOUCHPOST_SMTP_HELO_NAME",
         "ptr_matches": "{address} is named {names}",
-        "ptr_differs": "{address} is named {names!r}: its PTR record must be smtp_helo_name",
+        "ptr_differs": "{address} is named {names!r}: its PTR record must be VOUCHPOST_SMTP_HELO_NAME",
         "spf_passes": "{domain} lets {address} send (SPF pass)",
         "spf_refuses": "{domain} does not let {address} send (SPF {result}): mail hosts may refuse it",
         "spf_present": "{domain} has an SPF record; see that it allows this machine",
@@ -158,7 +161,7 @@ _MAIL_TEXTS: Mapping[str, str] = MappingProxyType(
         "port_open": "{host} can be reached on port {port}",
         "port_open_refused": "{host} can be reached on port {port}, and refuses us with {smtp_code}",
         "port_silent": "{host} does not answer on port {port}: it is down, or the port is closed from here",
-        "proxy_failed": "the proxy to mail hosts cannot be used: see smtp_proxy",
+        "proxy_failed": "the proxy to mail hosts cannot be used: see VOUCHPOST_SMTP_PROXY",
         "untold": "could not be told",
     }
 )
@@ -182,7 +185,7 @@ _PORT_TEXTS: Mapping[Port25, str] = MappingProxyType(
     {
         Port25.OPEN: "is open from here",
         Port25.CLOSED: "is closed from here: hosts of several operators are silent, so workers ask none and say so",
-        Port25.UNTOLD: "could not be told: see DNS and smtp_selftest_domains",
+        Port25.UNTOLD: "could not be told: see DNS and VOUCHPOST_SMTP_SELFTEST_DOMAINS",
     }
 )
 

@@ -81,7 +81,7 @@ MEANINGS: Mapping[str, str] = MappingProxyType(
         "allowed": "the tenant's own policy lets it pass; suspicions are not held against it",
         "not_asked": "nobody was asked, since the tenant does not want it",
         "disposable_suspected": "a list of less worth calls it throw-away; alone that flags nothing",
-        "mailbox_not_enabled": "no mail host was asked: smtp_mail_from is not set",
+        "mailbox_not_enabled": "no mail host was asked: VOUCHPOST_SMTP_MAIL_FROM is not set",
         "mailbox_without_route": "no mail host was asked: none is known",
         "mx_crowded": "as many of us as may are talking to the operator; no check was made",
         "daily_cap_reached": "as many conversations as a day may have were had today",

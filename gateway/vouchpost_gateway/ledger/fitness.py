@@ -115,7 +115,8 @@ def _version(info: Mapping[str, str]) -> list[Problem]:
 
 def _role(info: Mapping[str, str]) -> list[Problem]:
     if info.get("role") == "slave":
-        return [Problem("role", "role is replica: the ledger is written on the primary; point ledger_url at that")]
+        text = "role is replica: the ledger is written on the primary; point VOUCHPOST_LEDGER_URL at that"
+        return [Problem("role", text)]
     if info.get("loading") == "1":
         return [Problem("loading", "loading is 1: Redis is still reading its data")]
     return []
@@ -168,7 +169,7 @@ def _disk(info: Mapping[str, str]) -> list[Problem]:
 def _replicas(info: Mapping[str, str], *, needs_replica: bool) -> list[Problem]:
     if not needs_replica or _number(info, "connected_slaves") > 0:
         return []
-    return [Problem("durability", "durability is replica, but connected_slaves is 0: no 202 can be answered")]
+    return [Problem("durability", "VOUCHPOST_DURABILITY is replica, but connected_slaves is 0: no 202 can be answered")]
 
 
 def _memory(info: Mapping[str, str]) -> list[Problem]:

@@ -92,7 +92,7 @@ def test_retention_that_does_not_fit_is_told() -> None:
     line = retention_line(census, retain_s=WEEK_S, maxmemory_bytes=GIB, ceiling=0.8)
 
     assert line.level is Level.NOTABLE
-    assert line.text.endswith("and maxmemory is 1,024 MiB: raise it, or lower retain_verdicts_s")
+    assert line.text.endswith("and maxmemory is 1,024 MiB: raise it, or lower VOUCHPOST_RETAIN_VERDICTS_S")
 
 
 def test_retention_of_nothing_is_said_so() -> None:
@@ -111,6 +111,7 @@ def test_dns_that_does_not_answer_breaks_nothing_but_is_told() -> None:
     """Unknown is not no: verifications wait, they are not answered wrongly."""
     line = dns_line(answered=False, servers=["192.0.2.1"], detail="timed out")
 
+    assert line.text.endswith("set VOUCHPOST_DNS_SERVERS")
     assert (line.level, "192.0.2.1 did not answer (timed out)" in line.text) == (Level.NOTABLE, True)
     assert dns_line(answered=True, servers=["192.0.2.1"], detail="3 ms").level is Level.FINE
 
@@ -120,7 +121,7 @@ def test_dns_that_does_not_answer_breaks_nothing_but_is_told() -> None:
     [
         (None, Level.FINE, "VOUCHPOST_SMTP_MAIL_FROM"),
         (Finding("helo", "helo_resolves", {"name": "a.net"}), Level.FINE, "a.net"),
-        (Finding("helo", "helo_unresolved", {"name": "a.net"}), Level.NOTABLE, "smtp_helo_name"),
+        (Finding("helo", "helo_unresolved", {"name": "a.net"}), Level.NOTABLE, "VOUCHPOST_SMTP_HELO_NAME"),
         (Finding("ptr", "ptr_matches", {"address": "192.0.2.1", "names": "a.net"}), Level.FINE, "a.net"),
         (Finding("ptr", "ptr_differs", {"address": "192.0.2.1", "names": "b.net"}), Level.NOTABLE, "'b.net'"),
         (Finding("spf", "spf_present", {"domain": "a.net"}), Level.FINE, "allows this machine"),
