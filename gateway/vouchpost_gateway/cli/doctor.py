@@ -121,7 +121,12 @@ async def _ledger_lines(settings: Settings) -> list[Line]:
 async def _look_at(store: Store, settings: Settings) -> list[Line]:
     info = parse_info(await store.ask("INFO"))
     config = await _config(store)
-    found = problems(info=info, config=config, needs_replica=settings.durability is Durability.REPLICA)
+    found = problems(
+        info=info,
+        config=config,
+        needs_replica=settings.durability is Durability.REPLICA,
+        ceiling=settings.memory_ceiling,
+    )
     name = f"{info.get('server_name', 'redis')} {info.get('valkey_version') or info.get('redis_version', '?')}"
     partitions, ledger_format = await _made_with(store)
     return [

@@ -13,7 +13,6 @@ CONFIG_NAMES = ("appendonly", "appendfsync", "no-appendfsync-on-rewrite", "maxme
 """What to ask for with CONFIG GET, one after the other: before Redis 7 it takes one name at a time."""
 
 _REWRITE_ROOM = 1.5
-_NEARLY_FULL = 0.8
 _GIB = 1024**3
 
 CLOCK_BROKEN_S = 60.0
@@ -49,9 +48,12 @@ def parse_config(reply: Sequence[Text] | Mapping[Text, Text]) -> dict[str, str]:
 
 
 def problems(
-    *, info: Mapping[str, str], config: Mapping[str, str] | None, needs_replica: bool = False
+    *, info: Mapping[str, str], config: Mapping[str, str] | None, needs_replica: bool = False, ceiling: float = 0.8
 ) -> tuple[Problem, ...]:
-    """All that is wrong, the worst first. `config` is None where CONFIG is forbidden, as on managed servers."""
+    """All that is wrong, the worst first. `config` is None where CONFIG is forbidden, as on managed servers.
+
+    `ceiling` is the share of maxmemory from which on requests are refused.
+    """
     found = [
         *_version(info),
         *_role(info),
@@ -60,7 +62,7 @@ def problems(
         *_eviction(info, config),
         *_disk(info),
         *_replicas(info, needs_replica=needs_replica),
-        *_memory(info),
+        *_memory(info, ceiling),
     ]
     return tuple(sorted(found, key=lambda problem: not problem.breaks))
 
@@ -172,7 +174,7 @@ def _replicas(info: Mapping[str, str], *, needs_replica: bool) -> list[Problem]:
     return [Problem("durability", "VOUCHPOST_DURABILITY is replica, but connected_slaves is 0: no 202 can be answered")]
 
 
-def _memory(info: Mapping[str, str]) -> list[Problem]:
+def _memory(info: Mapping[str, str], ceiling: float) -> list[Problem]:
     limit, machine, used = (_number(info, name) for name in ("maxmemory", "total_system_memory", "used_memory"))
     if not limit:
         text = "maxmemory is 0: nothing is refused before the machine is out of memory; set it"
@@ -184,8 +186,9 @@ def _memory(info: Mapping[str, str]) -> list[Problem]:
             "a rewrite of the append-only file may need half as much again; set it lower"
         )
         found.append(Problem("maxmemory", text, breaks=False))
-    if used > limit * _NEARLY_FULL:
-        text = f"used_memory is {used / limit:.0%} of maxmemory: requests are refused from 80% on; raise maxmemory"
+    if used > limit * ceiling:
+        share = f"{used / limit:.0%} of maxmemory"
+        text = f"used_memory is {share}: requests are refused from {ceiling:.0%} on; raise maxmemory"
         found.append(Problem("used_memory", text, breaks=False))
     return found
 

@@ -136,7 +136,7 @@ class Watch:
         self._looks += 1
         self._used, self._limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
         self.seen(self._used, self._limit)
-        found = problems(info=info, config=self._config, needs_replica=self.needs_replica)
+        found = problems(info=info, config=self._config, needs_replica=self.needs_replica, ceiling=self.ceiling)
         words = [str(problem) for problem in broken(found)] if not self.accept_loss else []
         words += await self._replaced()
         words += await self._clock_is_off()

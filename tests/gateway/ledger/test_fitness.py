@@ -113,6 +113,15 @@ def test_what_info_tells_is_judged(info: dict[str, str], setting: str, breaks: b
     assert setting in str(problem)
 
 
+def test_memory_is_said_to_be_refused_from_the_ceiling_that_is_set() -> None:
+    info = INFO | {"used_memory": str(int(1.9 * 1024**3))}
+
+    [problem] = problems(info=info, config=CONFIG, ceiling=0.9)
+
+    assert "used_memory is 95% of maxmemory: requests are refused from 90% on" in str(problem)
+    assert problems(info=info, config=CONFIG, ceiling=0.96) == ()
+
+
 def test_room_for_a_rewrite_is_half_as_much_again() -> None:
     assert problems(info=INFO | {"total_system_memory": str(3 * 1024**3)}, config=CONFIG) == ()
 
