@@ -31,6 +31,7 @@ from vouchpost_gateway.domain.errors import (
     NotAllowed,
     NotAuthenticated,
     NotFound,
+    NotReplicated,
     Overloaded,
     RequestRefused,
     VouchpostError,
@@ -101,6 +102,12 @@ KINDS: dict[type[VouchpostError], Kind] = {
         "The ledger does not answer",
         503,
         "It may or may not have been done. Ask again soon, with the same Idempotency-Key where one was given.",
+    ),
+    NotReplicated: Kind(
+        "not-replicated",
+        "No replica has confirmed it in time",
+        503,
+        "A 202 waits until a replica has it too. Ask again soon, with the same Idempotency-Key where one was given.",
     ),
     VouchpostError: INTERNAL,
 }

@@ -9,7 +9,7 @@ from vouchpost_gateway.checks.lists import DomainLists
 from vouchpost_gateway.checks.policy import Policy
 from vouchpost_gateway.checks.selftest import Port25
 from vouchpost_gateway.domain.verification import Finding
-from vouchpost_gateway.ledger.fitness import CLOCK_BROKEN_S, Problem
+from vouchpost_gateway.ledger.fitness import CLOCK_BROKEN_S, Problem, broken
 
 _OFFSET_NOTABLE_S = 2.0
 _OPEN_FILES = 4096
@@ -48,11 +48,14 @@ class Census:
 
 
 def redis_lines(problems: Sequence[Problem], *, accept_loss: bool) -> list[Line]:
-    """The ledger's problems; with accept_loss they are known and accepted, not broken promises."""
+    """The ledger's problems; with accept_loss those that lose something are known and accepted, not broken promises."""
     if not problems:
         return [Line(Level.FINE, "durability", "appendonly, appendfsync and maxmemory-policy keep what was accepted")]
-    breaks = Level.NOTABLE if accept_loss else Level.BROKEN
-    return [Line(breaks if problem.breaks else Level.NOTABLE, problem.setting, problem.text) for problem in problems]
+    breaking = broken(problems, accept_loss=accept_loss)
+    return [
+        Line(Level.BROKEN if problem in breaking else Level.NOTABLE, problem.setting, problem.text)
+        for problem in problems
+    ]
 
 
 def clock_line(offset_s: float) -> Line:

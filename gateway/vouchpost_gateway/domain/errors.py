@@ -12,6 +12,7 @@ VouchpostError
 ├── Overloaded                later will do
 │   └── Backlogged
 ├── LedgerUnavailable         Redis did not answer in time, refused, or is not what it must be
+│   └── NotReplicated             written, and on no replica yet
 └── Misconfigured             the process must not start
 """
 
@@ -77,6 +78,10 @@ class Backlogged(Overloaded):
 
 class LedgerUnavailable(VouchpostError):  # noqa: N818
     """The ledger did not answer in time, refused to write, or is not in a state to be trusted."""
+
+
+class NotReplicated(LedgerUnavailable):
+    """The write has not reached the replicas in time."""
 
 
 class Misconfigured(VouchpostError):  # noqa: N818

@@ -23,11 +23,15 @@ Text = bytes | str
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong, by the name of the setting. One that `breaks` a promise must stop the start."""
+    """What is wrong, by the name of the setting. One that `breaks` a promise must stop the start.
+
+    `loses` means that it breaks it by what may be lost, which VOUCHPOST_ACCEPT_LOSS accepts.
+    """
 
     setting: str
     text: str
     breaks: bool = True
+    loses: bool = True
 
     def __str__(self) -> str:
         return self.text
@@ -100,9 +104,12 @@ def refusal(text: str) -> str | None:
     return None
 
 
-def broken(found: Sequence[Problem]) -> tuple[Problem, ...]:
-    """Those because of which a process must not start, or must turn not-ready."""
-    return tuple(problem for problem in found if problem.breaks)
+def broken(found: Sequence[Problem], *, accept_loss: bool = False) -> tuple[Problem, ...]:
+    """Those because of which a process must not start, or must turn not-ready.
+
+    With `accept_loss` only that no 202 can be answered: it is not a loss that could be accepted.
+    """
+    return tuple(problem for problem in found if problem.breaks and not (accept_loss and problem.loses))
 
 
 def _version(info: Mapping[str, str]) -> list[Problem]:
@@ -171,7 +178,8 @@ def _disk(info: Mapping[str, str]) -> list[Problem]:
 def _replicas(info: Mapping[str, str], *, needs_replica: bool) -> list[Problem]:
     if not needs_replica or _number(info, "connected_slaves") > 0:
         return []
-    return [Problem("durability", "VOUCHPOST_DURABILITY is replica, but connected_slaves is 0: no 202 can be answered")]
+    text = "VOUCHPOST_DURABILITY is replica, but connected_slaves is 0: no 202 can be answered"
+    return [Problem("durability", text, loses=False)]
 
 
 def _memory(info: Mapping[str, str], ceiling: float) -> list[Problem]:

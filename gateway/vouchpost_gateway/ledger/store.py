@@ -8,7 +8,7 @@ import asyncio
 from binascii import crc_hqx
 from collections.abc import Awaitable, Callable, Sequence
 
-from vouchpost_gateway.domain.errors import LedgerUnavailable
+from vouchpost_gateway.domain.errors import LedgerUnavailable, NotReplicated
 from vouchpost_gateway.ledger.connection import Address, Argument, Connection, LedgerRefused, Reply
 from vouchpost_gateway.ledger.scripts import Script, load
 
@@ -62,7 +62,7 @@ class Store:
         return await self._send(key, (name, key, *arguments))
 
     async def replicated(self, key: str, witness: str, replicas: int) -> None:
-        """Returns once so many replicas have what is stored at `key`; LedgerUnavailable otherwise.
+        """Returns once so many replicas have what is stored at `key`; NotReplicated otherwise.
 
         `WAIT` waits for the last write of its own connection, so one is made right before it, into the hash `witness`:
         what is at `key` may have been written by another process. The connection is one of its own, because `WAIT`
@@ -72,7 +72,7 @@ class Store:
         writing = ("EVAL", _WITNESS.text, 2, key, witness)
         is_here, reached = await self._beside(owner).call_both(writing, ("WAIT", replicas, _REPLICATION_LIMIT_MS))
         if not is_here or int(reached) < replicas:
-            raise LedgerUnavailable(f"the write has not reached {replicas} replicas in time")
+            raise NotReplicated(f"the write has not reached {replicas} replicas in time")
 
     def _beside(self, connection: Connection) -> Connection:
         """A second connection to the same server, for commands that take their time."""

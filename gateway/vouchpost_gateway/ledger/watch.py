@@ -137,7 +137,7 @@ class Watch:
         self._used, self._limit = int(info.get("used_memory", 0)), int(info.get("maxmemory", 0))
         self.seen(self._used, self._limit)
         found = problems(info=info, config=self._config, needs_replica=self.needs_replica, ceiling=self.ceiling)
-        words = [str(problem) for problem in broken(found)] if not self.accept_loss else []
+        words = [str(problem) for problem in broken(found, accept_loss=self.accept_loss)]
         words += await self._replaced()
         words += await self._clock_is_off()
         if not self.has_room():

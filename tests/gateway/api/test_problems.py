@@ -5,7 +5,7 @@ from tests.gateway.api.caller import Caller
 from tests.gateway.api.memory_services import MemoryStore
 from vouchpost_gateway.api.problems import KINDS, problem
 from vouchpost_gateway.domain import errors
-from vouchpost_gateway.domain.errors import Backlogged, LedgerUnavailable, Overloaded
+from vouchpost_gateway.domain.errors import Backlogged, LedgerUnavailable, NotReplicated, Overloaded
 
 PATH = "/v1/verifications"
 
@@ -37,10 +37,11 @@ def test_every_error_of_the_domain_has_an_answer_that_is_its_own() -> None:
     ("failure", "slug", "retry_after"),
     [
         (LedgerUnavailable("redis://:s3cret@10.0.0.1 refused"), "ledger-unavailable", "2"),
+        (NotReplicated("the write has not reached 1 replicas"), "not-replicated", "2"),
         (Overloaded("memory is short", retry_after_s=7), "overloaded", "7"),
         (Backlogged("100000 items wait", retry_after_s=0), "backlogged", "1"),
     ],
-    ids=["ledger", "overloaded", "backlogged"],
+    ids=["ledger", "replica", "overloaded", "backlogged"],
 )
 def test_what_passes_is_a_503_that_says_when_to_come_back(
     caller: Caller, store: MemoryStore, failure: Exception, slug: str, retry_after: str

@@ -74,6 +74,12 @@ def test_what_breaks_a_promise_is_only_told_where_loss_is_accepted() -> None:
     assert [line.level for line in redis_lines([], accept_loss=False)] == [Level.FINE]
 
 
+def test_no_replica_is_a_broken_promise_though_loss_is_accepted() -> None:
+    [line] = redis_lines([Problem("durability", "connected_slaves is 0", loses=False)], accept_loss=True)
+
+    assert line.level is Level.BROKEN
+
+
 def test_retention_costs_what_the_last_hours_rate_makes_of_it() -> None:
     """3,600 an hour of 2,000 bytes each for a week: 604,800 records, 1.2 GB."""
     census = Census(records=1000, made_last_hour=3600, data_bytes=2_000_000)

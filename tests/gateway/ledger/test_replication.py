@@ -15,7 +15,7 @@ import redis
 
 from tests.gateway.ledger.bench import Bench
 from tests.redis_servers import running
-from vouchpost_gateway.domain.errors import LedgerUnavailable
+from vouchpost_gateway.domain.errors import LedgerUnavailable, NotReplicated
 from vouchpost_gateway.embedded.redis_server import EmbeddedRedis
 
 
@@ -45,7 +45,7 @@ def test_no_process_answers_202_for_what_another_one_wrote_and_no_replica_has(tm
             assert second.accept(), "a replica that follows is waited for"
             os.kill(replica.pid, signal.SIGSTOP)
             for bench in (first, second):
-                with pytest.raises(LedgerUnavailable):
+                with pytest.raises(NotReplicated):
                     bench.accept(key="k")
             os.kill(replica.pid, signal.SIGCONT)
 

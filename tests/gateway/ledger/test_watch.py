@@ -86,6 +86,15 @@ def test_nothing_starts_on_a_ledger_that_may_lose_what_it_holds(
     assert _watched(fit_url, accept_loss=True) == [()]
 
 
+def test_a_missing_replica_that_202s_wait_for_is_not_ready_though_loss_is_accepted(server: Any, fit_url: str) -> None:
+    """Nothing is lost, but every submission would be a 503."""
+    assert server.ping()
+
+    [said] = _watched(fit_url, accept_loss=True, needs_replica=True)
+
+    assert said == ("VOUCHPOST_DURABILITY is replica, but connected_slaves is 0: no 202 can be answered",)
+
+
 @pytest.mark.parametrize(("setting", "value"), UNFIT)
 def test_a_setting_that_is_flipped_turns_not_ready_by_name_and_back(
     server: Any, fit_url: str, setting: str, value: str
