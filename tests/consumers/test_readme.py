@@ -34,7 +34,7 @@ CONSOLE: list[str] = [
     for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
 ]
-APP, _, CHANGE, GATE, ASYNC_GATE, TEST = PYTHON
+APP, SUBSCRIBE, SUBMIT, CHANGE, GATE, ASYNC_GATE, TEST = PYTHON
 
 
 def line_with(text: str) -> str:
@@ -82,9 +82,13 @@ def follow(folder: Path, environment: dict[str, str]) -> None:
     """From the ten lines to the first event, with the commands that stand there; only the port is another."""
     (folder / "app.py").write_text(APP)
     port = str(free_port())
-    secret = run(line_with("export").removeprefix("export ") + "; echo $VOUCHPOST_SIGNING_SECRET", folder, environment)
+    secret = run(
+        line_with("export VOUCHPOST_SIGNING_SECRET").removeprefix("export ") + "; echo $VOUCHPOST_SIGNING_SECRET",
+        folder,
+        environment,
+    )
     environment |= {"VOUCHPOST_SIGNING_SECRET": secret}
-    serve = line_with("uvicorn app:app").replace("8090", port)
+    serve = next(line for line in CONSOLE if line.startswith("uvicorn app:app")).replace("8090", port)
     server = subprocess.Popen(["bash", "-c", f"exec {serve} --log-level warning"], cwd=folder, env=environment)
     try:
         wait_for(int(port))
@@ -104,6 +108,15 @@ def test_the_ten_lines_are_ten() -> None:
     code = [line for line in APP.splitlines() if line and not line.startswith(("import", "from"))]
 
     assert len(code) <= 10
+
+
+def test_nothing_is_submitted_before_the_application_has_the_secret_of_its_subscription() -> None:
+    """An event that is signed with another secret than the application has is refused, and comes late."""
+    steps = [SUBSCRIBE, line_with("VOUCHPOST_SIGNING_SECRET=whsec_… uvicorn"), SUBMIT]
+
+    assert [README.index(step) for step in steps] == sorted(README.index(step) for step in steps)
+    assert "submit" not in SUBSCRIBE
+    assert "subscribe" not in SUBMIT
 
 
 @pytest.mark.parametrize("name", re.findall(r"from vouchpost import (.*)", README))

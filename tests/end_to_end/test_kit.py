@@ -21,7 +21,7 @@ from vouchpost_gateway.embedded.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "consumers" / "README.md").read_text()
-APP, SUBMIT = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[:2]
+APP, SUBSCRIBE, SUBMIT = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[:3]
 
 Run = Callable[..., "subprocess.Popen[str]"]
 
@@ -62,18 +62,11 @@ def is_up(port: int) -> bool:
 
 
 def test_the_second_half_of_the_readme_is_followed(run: Run, tenant: Account, tmp_path: Path) -> None:
-    """Subscribe, start the ten lines with the secret that this shows, submit: the contact has its verdict."""
+    """Subscribe, start the application with the secret that this shows, submit: the contact has its verdict."""
     port = free_port()
-    subscribe, submit = SUBMIT.split("    verification = ")
     (tmp_path / "app.py").write_text(APP)
-    (tmp_path / "subscribe.py").write_text(literally(subscribe, tenant, port))
-    (tmp_path / "submit.py").write_text(
-        literally(subscribe.splitlines()[0], tenant, port)
-        + "\nimport time\n"
-        + literally(subscribe.splitlines()[2], tenant, port)
-        + "\n    verification = "
-        + submit
-    )
+    (tmp_path / "subscribe.py").write_text(literally(SUBSCRIBE, tenant, port))
+    (tmp_path / "submit.py").write_text(literally(SUBMIT, tenant, port))
 
     assert run("subscribe.py").wait(timeout=20) == 0
     secret = (tmp_path / "0.log").read_text().strip()
