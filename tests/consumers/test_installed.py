@@ -92,7 +92,7 @@ def environment_with(folder: Path, packages: Sequence[str]) -> dict[str, str]:
 def test_the_readme_is_followed_from_its_first_command(wheel: Path, tmp_path: Path) -> None:
     packages = line_with("pip install").removeprefix("pip install ").replace("'", "").split()
 
-    environment = environment_with(tmp_path, [package.replace("vouchpost", str(wheel), 1) for package in packages])
+    environment = environment_with(tmp_path, [package.replace(".[", f"{wheel}[") for package in packages])
 
     follow(tmp_path, environment)
 
