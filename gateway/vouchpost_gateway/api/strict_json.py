@@ -12,7 +12,8 @@ from vouchpost_gateway.domain.errors import RequestRefused
 
 MAX_DEPTH = 32
 MAX_INTEGER_DIGITS = 19
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# A string that never ends reaches to the end of the text: without that, each quote in it would be tried anew.
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _BRACKET = re.compile(r"[\[\]{}]")
 
 

@@ -1,5 +1,6 @@
 import contextlib
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -53,6 +54,17 @@ HOSTILE = {
 def test_hostile_json_is_refused_with_our_own_error(body: bytes) -> None:
     with pytest.raises(MalformedJson):
         parse_object(body)
+
+
+@pytest.mark.parametrize("unit", [b'\\"', b'"', b'"\\', b"\\", b'"[', b"{}", b"[1,"])
+def test_a_body_made_to_take_time_takes_none(unit: bytes) -> None:
+    body = b"[" * 33 + unit * (65_000 // len(unit))
+
+    started = time.perf_counter()
+    with pytest.raises(MalformedJson):
+        parse_object(body)
+
+    assert time.perf_counter() - started < 0.2
 
 
 def test_brackets_in_strings_are_no_nesting() -> None:
