@@ -12,7 +12,7 @@ from vouchpost_gateway.checks.mx import Lookups
 # RFC 9989 4.10: from a name of eight labels or more the walk goes on at seven, so it never asks more than eight times.
 _LONGEST_WALK: Final = 8
 _POLICIES = frozenset({"none", "quarantine", "reject"})
-_TAG = re.compile(r"\s*([a-z]+)\s*=\s*([^;]*?)\s*", re.IGNORECASE)
+_TAG = re.compile(r"\s*([a-z]+)\s*=([^;]*)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +83,12 @@ def parse_dmarc(text: str) -> Mapping[str, str] | None:
     """
     parts = text.split(";")
     version = _TAG.fullmatch(parts[0])
-    if version is None or version[1].lower() != "v" or version[2] != "DMARC1":
+    if version is None or version[1].lower() != "v" or version[2].strip() != "DMARC1":
         return None
     pairs = [match for match in map(_TAG.fullmatch, parts[1:]) if match]
     tags: dict[str, str] = {}
     for match in pairs:
-        tags.setdefault(match[1].lower(), match[2])
+        tags.setdefault(match[1].lower(), match[2].strip())
     if _word(tags, "p") is None:
         return {**tags, "p": "none"} if tags.get("rua") or "p" not in tags else None
     return tags

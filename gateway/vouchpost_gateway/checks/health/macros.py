@@ -9,11 +9,12 @@ from urllib.parse import quote
 _MACRO = re.compile(r"%(?:\{([slodiphv])(\d*)(r?)([.\-+,/_=]*)\}|([%_-]))", re.IGNORECASE)
 # Section 7.1: a macro, or any visible character but the per cent sign.
 _STRING = re.compile(rf"(?:{_MACRO.pattern}|[\x21-\x24\x26-\x7e])*", re.IGNORECASE)
-_TOP_LABEL = re.compile(r"\.(?:[a-z0-9]*[a-z][a-z0-9]*|[a-z0-9]+-[a-z0-9-]*[a-z0-9])\.?$", re.IGNORECASE)
+_TOP_LABEL = re.compile(r"[a-z0-9]*[a-z][a-z0-9]*|[a-z0-9]+-[a-z0-9-]*[a-z0-9]", re.IGNORECASE)
 _ENDS_IN_MACRO = re.compile(rf"(?:{_MACRO.pattern})$", re.IGNORECASE)
 _ZERO_LABELS = re.compile(r"%\{[a-z]0+r?", re.IGNORECASE)
 _PLAIN: Final = {"%": "%", "_": " ", "-": "%20"}
 _LONGEST_NAME: Final = 253
+_LONGEST_LABEL: Final = 63
 
 
 def is_macro_string(text: str) -> bool:
@@ -22,8 +23,13 @@ def is_macro_string(text: str) -> bool:
 
 def is_domain_spec(text: str) -> bool:
     """Section 7.1: it ends in a macro, or in a label that could be a top-level domain."""
-    ends_well = _ENDS_IN_MACRO.search(text) or _TOP_LABEL.search(text)
-    return bool(text) and is_macro_string(text) and ends_well is not None
+    return is_macro_string(text) and (_ENDS_IN_MACRO.search(text) is not None or _ends_in_top_label(text))
+
+
+def _ends_in_top_label(text: str) -> bool:
+    """A label is matched only when it may be one: on long ones the pattern would take time by the square."""
+    _, dot, label = text.removesuffix(".").rpartition(".")
+    return bool(dot) and len(label) <= _LONGEST_LABEL and _TOP_LABEL.fullmatch(label) is not None
 
 
 def needs_name_of_client(text: str) -> bool:
@@ -33,10 +39,11 @@ def needs_name_of_client(text: str) -> bool:
 
 def expand(text: str, values: Mapping[str, str]) -> str:
     """Section 7.3: the name, cut from the left to what a name may be long."""
-    name = _MACRO.sub(lambda match: _value(match, values), text)
-    while len(name.rstrip(".")) > _LONGEST_NAME:
-        name = name.partition(".")[2]
-    return name.rstrip(".")
+    name = _MACRO.sub(lambda match: _value(match, values), text).rstrip(".")
+    if len(name) <= _LONGEST_NAME:
+        return name
+    _, _, rest = name[-_LONGEST_NAME - 1 :].partition(".")
+    return rest
 
 
 def _value(match: re.Match[str], values: Mapping[str, str]) -> str:

@@ -54,12 +54,13 @@ def spf_records(texts: Iterable[str]) -> list[str]:
 
 _TERM = re.compile(r"([+\-~?]?)([a-z][a-z0-9]*)(?:([:/])(.*))?", re.IGNORECASE | re.DOTALL)
 _MODIFIER = re.compile(r"([a-z][a-z0-9_.-]*)=(.*)", re.IGNORECASE | re.DOTALL)
+_LONGEST = 8192  # section 3.4 asks for less than 512 octets; whoever publishes more than this means no good
 
 
 def parse_spf(text: str) -> SpfRecord:
     """Raises MalformedRecord for an error anywhere (section 4.6: it cannot be matched around)."""
-    if not text.isascii():
-        raise MalformedRecord("not ASCII")
+    if not text.isascii() or len(text) > _LONGEST:
+        raise MalformedRecord("not ASCII, or too long")
     mechanisms: list[Mechanism] = []
     modifiers: dict[str, str] = {}
     for term in text.split(" ")[1:]:

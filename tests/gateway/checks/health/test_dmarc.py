@@ -1,6 +1,7 @@
 """DMARC by RFC 9989: which record applies, and what is one."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 
 import pytest
@@ -95,3 +96,12 @@ def test_a_policy_under_test_says_so() -> None:
 
     assert found is not None
     assert found.testing
+
+
+@pytest.mark.parametrize(
+    "text", ["v=DMARC1; p=a" + " " * 60_000 + "b", "v" + " " * 60_000 + "!", "v=DMARC1;" + "a" * 60_000]
+)
+def test_a_record_made_to_take_time_takes_none(text: str) -> None:
+    started = time.perf_counter()
+    parse_dmarc(text)
+    assert time.perf_counter() - started < 0.2

@@ -1,6 +1,7 @@
 """SPF, judged by the official test suite of RFC 7208."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -56,3 +57,31 @@ def test_the_official_suite_agrees(zonedata: Mapping[str, list[Any]], case: Mapp
 
     expected = case["result"] if isinstance(case["result"], list) else [case["result"]]
     assert verdict.result.value in expected, verdict
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        pytest.param("include:." + "a" * 8_000 + "!", id="a label without end"),
+        pytest.param("include:" + "a." * 4_000 + "!", id="many labels"),
+        pytest.param("exists:" + "%{s}" * 2_000, id="many macros"),
+        pytest.param("a:" + "%{d" * 2_500, id="macros left open"),
+        pytest.param("mx" + "/1" * 4_000, id="many lengths"),
+        pytest.param("x=" + "." * 60_000, id="longer than any record"),
+    ],
+)
+def test_a_record_made_to_take_time_takes_none(term: str) -> None:
+    zone = Zone({"b.test": {"TXT": [quoted(f"v=spf1 {term}")]}})
+
+    started = time.perf_counter()
+    asyncio.run(check_host(zone, address="192.0.2.1", domain="b.test"))
+
+    assert time.perf_counter() - started < 0.2
+
+
+def test_a_record_longer_than_any_is_an_error_of_who_publishes_it() -> None:
+    zone = Zone({"b.test": {"TXT": [quoted("v=spf1 " + "a:b.test " * 1_000 + "-all")]}})
+
+    verdict = asyncio.run(check_host(zone, address="192.0.2.1", domain="b.test"))
+
+    assert verdict.result.value == "permerror"
