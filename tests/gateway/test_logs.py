@@ -191,6 +191,14 @@ def test_a_line_stays_json_whatever_is_struck_out(parts: list[str]) -> None:
     assert list(json.loads(redacted(line))) == ["event"]
 
 
+@pytest.mark.parametrize("line", [b"a" * 50_000 + b" @", b"\\a" * 25_000 + b"@", b"whsec_-" * 7_000, b"a@" * 25_000])
+def test_a_line_made_to_take_time_takes_none(line: bytes) -> None:
+    started = time.perf_counter()
+    redacted(line)
+
+    assert time.perf_counter() - started < 0.2
+
+
 def test_nobody_waits_for_a_pipe_that_is_not_read() -> None:
     """A pipe holds 64 KiB; past that and the queue, lines are dropped and counted, and later the count is told."""
     reading, writing = os.pipe()
