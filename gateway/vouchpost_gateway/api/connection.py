@@ -1,8 +1,8 @@
 """One connection, held to what uvicorn leaves open: receipt in time, a head of bounded size, one Host, one length.
 
 uvicorn with httptools has no deadline for receiving a request, takes heads of any size, keeps trailers without end and
-among the headers, and lets requests with no Host, two Hosts, or both Content-Length and Transfer-Encoding through. An
-ASGI middleware is too late for all of these.
+among the headers, loses the body of a request that would rather speak another protocol, and lets requests with no Host,
+two Hosts, or both Content-Length and Transfer-Encoding through. An ASGI middleware is too late for all of these.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import httptools
 from starlette.types import ASGIApp
 from uvicorn import Config
 from uvicorn._types import ASGI3Application
@@ -37,7 +38,7 @@ class Limits:
     head_bytes: int = 16_384
     connections_per_ip: int = 2_000
     requests_in_line: int = 100  # sent in one go, behind the one that is being answered
-    linger_s: float = 1  # for a peer that was refused to stop sending and read the answer
+    linger_s: float = 1  # for a peer to read its answer, though it was refused or has ended its side
     flush_s: float = 30  # for a peer to take what it was sent
 
 
@@ -90,6 +91,8 @@ class GuardedConnection(HttpToolsProtocol):
         self._unread: asyncio.TimerHandle | None = None
         self._in_head = True
         self._in_message = False
+        self._upgrade_wished = False
+        self._said_all = False
         self._head_bytes = 0
         self._framing_bytes = 0
         self._refusal = BAD_REQUEST
@@ -98,7 +101,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as in uvicorn
         super().connection_made(transport)
-        self._receipt = self.loop.call_later(self._guard.limits.receipt_s, self._receipt_over)
+        self._begin_receipt()
         if self.client is not None:
             self._ip = self.client[0]
             self._guard.open[self._ip] += 1
@@ -119,20 +122,56 @@ class GuardedConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """The deadline runs from the first byte of a request, or the start of the connection, to its last byte."""
+        """The deadline runs from the start, or the first byte after an answer, to the last byte of the request."""
         if self._refused or self.transport.is_closing():
             return
         if self._in_head:
             self._head_bytes += len(data)
         else:
             self._framing_bytes += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self._feed(data)
+        except httptools.HttpParserError:
+            self._refuse(self._refusal)
+            return
         if self._in_message and max(self._head_bytes, self._framing_bytes) > self._head_limit:
             self._refuse(TOO_LONG)
-        if not self._in_message:
+        elif self._in_message or not self._is_answering():
+            self._begin_receipt()
+        else:
             self._end_receipt()
-        elif self._receipt is None and not self._refused:
-            self._receipt = self.loop.call_later(self._guard.limits.receipt_s, self._receipt_over)
+
+    def _feed(self, data: bytes) -> None:
+        """The parser takes a head that wishes for another protocol for the last it has to read. We go on without."""
+        while True:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserUpgrade as told:
+                data = self._head_without_upgrade() + data[told.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's
+                self._upgrade_wished = False
+            else:
+                return
+
+    def _head_without_upgrade(self) -> bytes:
+        """RFC 9110 section 7.8: a server may ignore Upgrade, and then reads the request as if it were not there."""
+        lines = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        version = self.parser.get_http_version().encode()
+        return b"%b %b HTTP/%b\r\n%b\r\n" % (self.parser.get_method(), self.url, version, b"".join(lines))
+
+    def eof_received(self) -> bool:  # type: ignore[override] # as asyncio has it
+        """A peer that has said all may still listen. One that has left looks just the same: both get a moment."""
+        if self._refused or self._in_message or not self._is_answering():
+            return False
+        self._said_all = True
+        self._flush = self.loop.call_later(self._guard.limits.linger_s, self._leave)
+        return True
+
+    def _leave(self) -> None:
+        self._tell_the_application()
+        self._close()
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= self._guard.limits.requests_in_line:
@@ -153,6 +192,11 @@ class GuardedConnection(HttpToolsProtocol):
             self._refusal = TOO_LONG  # in one piece; a head in pieces is cut off as it comes
             raise HeadTooLargeError
         check_framing(self.headers, http_version=self.parser.get_http_version())
+        if self.parser.should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise BadFramingError("this is no proxy")
+            self._upgrade_wished = True
+            return
         super().on_headers_complete()
         self._in_head = False
         self._head_bytes = self._framing_bytes = 0
@@ -162,14 +206,12 @@ class GuardedConnection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._upgrade_wished:
+            return
         self._in_message = False
         self._in_head = True
         self._framing_bytes = 0
         super().on_message_complete()
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 -- uvicorn's words are not ours
-        """What uvicorn calls when the parser, or one of the checks above, refused the bytes."""
-        self._refuse(self._refusal)
 
     def _receipt_over(self) -> None:
         self._receipt = None
@@ -177,6 +219,10 @@ class GuardedConnection(HttpToolsProtocol):
             self._refuse(TOO_LATE)
         else:
             self._close()
+
+    def _begin_receipt(self) -> None:
+        if self._receipt is None and not self._refused:
+            self._receipt = self.loop.call_later(self._guard.limits.receipt_s, self._receipt_over)
 
     def _end_receipt(self) -> None:
         if self._receipt is not None:
@@ -213,6 +259,9 @@ class GuardedConnection(HttpToolsProtocol):
             self._running.disconnected = True
             self._running.message_event.set()
 
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
     def _owes_no_other(self) -> bool:
         if self.cycle is None:
             return True
@@ -220,7 +269,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self.transport.is_closing():
+        if self.transport.is_closing() or (self._said_all and not self._is_answering()):
             self._close()
 
     def pause_writing(self) -> None:

@@ -369,15 +369,67 @@ def test_an_idle_connection_may_be_used_again_after_the_deadline_of_its_first_re
     on_server(app, talk)
 
 
-def test_a_wish_for_another_protocol_is_ignored(app: ASGIApp) -> None:
+@pytest.mark.parametrize("wish", [b"websocket", b"h2c"])
+def test_a_wish_for_another_protocol_is_ignored(caller: Caller, wish: bytes) -> None:
+    """RFC 9110 section 7.8. The body, whole or late, and the request behind it are read as if nothing was wished."""
+    key = b"Authorization: Bearer " + (caller.key or "").encode() + b"\r\nContent-Type: application/json\r\n"
+    upgrade = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: " + wish + b"\r\nHTTP2-Settings: AAMAAABk\r\n"
+    body = b'{"email":"ada@example.org"}'
+    head = POST + upgrade + key + b"Content-Length: 27\r\n\r\n"
+
     async def talk(port: int) -> None:
-        for wish in (b"websocket", b"h2c"):
-            answer = await send(
-                port, GET.replace(b"Connection: close", b"Connection: close, Upgrade\r\nUpgrade: " + wish)
-            )
-            assert answer.startswith(b"HTTP/1.1 200 ")
+        for pieces in ([head + body + GET], [head, body, GET], [head[:40], head[40:] + body[:5], body[5:] + GET]):
+            async with connected(port) as (reader, writer):
+                for piece in pieces:
+                    writer.write(piece)
+                    await asyncio.sleep(0.02)
+                answers = await read_all(reader)
+            assert answers.startswith(b"HTTP/1.1 202 ")
+            assert answers.count(b"HTTP/1.1 ") == 2
+            assert b"\r\n\r\n{" in answers.rpartition(b"HTTP/1.1 200 ")[2]
+        chunked = POST + upgrade + key + b"Transfer-Encoding: chunked\r\n\r\n" + LAST_CHUNK + b"\r\n" + GET
+        assert (await send(port, chunked)).startswith(b"HTTP/1.1 202 ")
+        again = GET.replace(b"Connection: close", b"Connection: Upgrade\r\nUpgrade: " + wish)
+        assert (await send(port, again * 3 + GET)).count(b"HTTP/1.1 200 ") == 4
+
+    on_server(caller.app, talk)
+
+
+@pytest.mark.parametrize(
+    "start", [b"", GET.replace(b"Connection: close\r\n", b"")], ids=["at first", "after an answer"]
+)
+@pytest.mark.parametrize("blank", [b"\r\n", b"\r\n" * 50])
+def test_blank_lines_hold_no_connection_open(app: ASGIApp, start: bytes, blank: bytes) -> None:
+    """RFC 9112 section 2.2 has them ignored before a request; the deadline of that request runs all the same."""
+
+    async def talk(port: int) -> None:
+        async with connected(port) as (reader, writer):
+            writer.write(start)
+            await asyncio.sleep(0.1)
+            began = time.monotonic()
+            writer.write(blank)
+            answer = await read_all(reader)
+        assert answer.startswith(b"HTTP/1.1 200 " if start else b"")
+        assert time.monotonic() - began < QUICK.receipt_s + 0.5
 
     on_server(app, talk)
+
+
+def test_a_peer_that_has_said_all_still_gets_its_answer(caller: Caller) -> None:
+    """As `nc -N` sends: its side of the connection ends with the request."""
+    key = b"Authorization: Bearer " + (caller.key or "").encode() + b"\r\nContent-Type: application/json\r\n"
+    request = POST + key + b"Content-Length: 27\r\n\r\n" + b'{"email":"ada@example.org"}'
+
+    async def talk(port: int) -> None:
+        async with connected(port) as (reader, writer):
+            writer.write(request * 2)
+            writer.write_eof()
+            began = time.monotonic()
+            answer = await read_all(reader)
+        assert answer.count(b"HTTP/1.1 202 ") == 2
+        assert time.monotonic() - began < 1
+
+    on_server(caller.app, talk)
 
 
 def test_an_answer_to_head_ends_with_its_head(app: ASGIApp) -> None:
