@@ -13,6 +13,7 @@ MAX_LABEL_CHARACTERS = 100
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _INSTANT = re.compile(r"(\d{4})-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = datetime.max.replace(tzinfo=UTC)
 
 
 def refuse(reason: str) -> PydanticCustomError:
@@ -47,8 +48,8 @@ def instant_ms(text: str) -> int:
         instant = datetime.fromisoformat(text) if match else None
     except ValueError:  # the shape is right, but there is no such day or hour
         instant = None
-    if instant is None or instant < _EPOCH:
-        raise refuse("must be an RFC 3339 date-time with a zone, such as 2026-11-22T10:00:00Z, not before 1970")
+    if instant is None or not _EPOCH <= instant <= _LAST:
+        raise refuse("must be an RFC 3339 date-time with a zone, such as 2026-11-22T10:00:00Z, of 1970 to 9999 in UTC")
     delta = instant - _EPOCH
     return delta.days * 86_400_000 + delta.seconds * 1000 + delta.microseconds // 1000
 

@@ -59,6 +59,7 @@ def test_a_partner_gets_a_key_of_its_own_kind(caller: Caller) -> None:
         ({"label": "x" * 101}, "label"),
         ({"label": "a\nb"}, "label"),
         ({"expires_at": "2026-11-22T10:00:00Z"}, "expires_at"),
+        ({"expires_at": "9999-12-31T23:59:59-23:59"}, "expires_at"),
         ({"tenant_id": "ten_b"}, "tenant_id"),
     ],
     ids=str,
