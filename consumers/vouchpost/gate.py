@@ -155,10 +155,14 @@ class Gate:
         return Gated(email, State(verification.status) if known else State.UNKNOWN, verification)
 
     def _failed(self, error: ApiError) -> None:
+        """A refusal too is an answer of a gateway that works."""
+        if isinstance(error, RequestRefusedError):
+            self._breaker.succeeded()
+        else:
+            self._breaker.failed()
         if _is_about_the_address(error):
             raise InvalidAddressError from error
         _log.warning("gate.unverified %s", error.reason)
-        self._breaker.failed()
 
     def _taken(self, email: str, verification: Verification | None) -> Gated | None:
         """A submission that was taken is safe with the gateway; the others wait in the outbox."""
