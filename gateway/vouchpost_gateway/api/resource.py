@@ -37,13 +37,15 @@ class Resource(Endpoint):
     async def answer(self, scope: Scope, receive: Receive, headers: list[Header], /) -> Answer:
         operation = chosen(self.operations, scope["method"])
         picked = pick_headers(scope["headers"])
-        principal = await sign_in(self._edge.tools.services.authentication, picked.authorization)
+        authentication = self._edge.tools.services.authentication
+        principal = await sign_in(authentication, picked.authorization)
         headers.extend(self._edge.buckets.take(principal.key_id))
         require(principal, operation.scope)
         query = parse_query(scope["query_string"], known=operation.query)
         raw = b""
         if operation.body is not None:
             raw = await read_body(receive, picked, limit_bytes=self._edge.body_limit_bytes)
+            principal = await sign_in(authentication, picked.authorization)  # a body may come when the key is revoked
         params = scope.get("path_params", {})
         call = Call(self._edge.tools, principal, scope["path"], params, query, picked, raw, receive)
         return await operation.run(call)

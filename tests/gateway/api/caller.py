@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from starlette.types import ASGIApp, Message
@@ -48,7 +49,7 @@ class Caller:
         document: Any = None,
         *,
         content: bytes = b"",
-        chunks: Sequence[bytes] = (),
+        chunks: Iterable[bytes] = (),
         headers: Mapping[str, str] | None = None,
         more_headers: Sequence[tuple[str, str]] = (),
         gone: asyncio.Event | None = None,
@@ -63,7 +64,7 @@ class Caller:
             named["authorization"] = f"Bearer {self.key}"
         named.update(headers or {})
         pairs = [*named.items(), *more_headers]
-        return await _exchange(self.app, _scope(method, path, pairs), list(chunks) or [body], gone)
+        return await _exchange(self.app, _scope(method, path, pairs), iter(chunks or [body]), gone)
 
 
 def _scope(method: str, path: str, headers: Sequence[tuple[str, str]]) -> dict[str, Any]:
@@ -81,14 +82,18 @@ def _scope(method: str, path: str, headers: Sequence[tuple[str, str]]) -> dict[s
     }
 
 
-async def _exchange(app: ASGIApp, scope: dict[str, Any], chunks: list[bytes], gone: asyncio.Event | None) -> Response:
+async def _exchange(
+    app: ASGIApp, scope: dict[str, Any], chunks: Iterator[bytes], gone: asyncio.Event | None
+) -> Response:
     sent: list[Message] = []
+    ahead = list(islice(chunks, 1))
 
     async def receive() -> Message:
-        if chunks:
-            chunk = chunks.pop(0)
+        if ahead:
+            chunk = ahead.pop()
+            ahead.extend(islice(chunks, 1))
             cut_short = gone is not None and gone.is_set()
-            return {"type": "http.request", "body": chunk, "more_body": bool(chunks) or cut_short}
+            return {"type": "http.request", "body": chunk, "more_body": bool(ahead) or cut_short}
         await (gone or asyncio.Event()).wait()
         return {"type": "http.disconnect"}
 

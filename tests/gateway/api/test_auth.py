@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from starlette.types import ASGIApp
@@ -65,6 +65,19 @@ def test_the_scheme_is_read_in_any_case(caller: Caller) -> None:
     response = Caller(caller.app).get(PATH, headers={"authorization": f"bearer {caller.key}"})
 
     assert response.status == 200
+
+
+def test_a_key_that_is_revoked_before_the_body_has_come_does_nothing(caller: Caller, store: MemoryStore) -> None:
+    """A body may take ten seconds."""
+
+    def chunks() -> Iterator[bytes]:
+        yield b'{"email":'
+        store.keys.clear()
+        yield b'"ada@example.org"}'
+
+    response = caller.request("POST", PATH, chunks=chunks())
+
+    assert response.status == 401
 
 
 SCOPE_NEEDED = [
