@@ -149,6 +149,7 @@ class Settings(BaseSettings):
     push_in_flight: int = Field(64, ge=1, le=1000, description="attempts at a time per subscription: 1 to 1000")
     tenant_in_flight: Count = Field(1000, description="attempts at a time per tenant: 1 or more")
     max_matches: int = Field(100, ge=1, le=500, description="subscriptions that one event may match: 1 to 500")
+    max_partner_matches: int = Field(20, ge=1, le=500, description="of these, those of one partner: 1 to 500")
     delivery_max_age_s: Seconds = Field(76 * HOUR_S, description="age at which a delivery becomes a dead letter: s")
     delivery_schedule_s: Delays = Field(
         (0, 5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400),

@@ -173,7 +173,16 @@ def _assemble(settings: Settings, store: Store, bells: Bells, metrics: Metrics, 
         changed=report.readiness,
         seen=lambda used, limit: metrics.ledger_memory(used_bytes=used, max_bytes=limit),
     )
-    subscribe = Subscribe(subscriptions, bells.ring, report, now_ms, draw, settings.max_matches)
+    subscribe = Subscribe(
+        subscriptions,
+        access_records,
+        bells.ring,
+        report,
+        now_ms,
+        draw,
+        settings.max_matches,
+        settings.max_partner_matches,
+    )
     resend = Resend(deliveries, lanes, subscribe, bells.ring, now_ms)
     services = Services(
         authentication=sign_in,

@@ -171,7 +171,10 @@ class Access:
         return partner
 
     async def delete_partner(self, world: World, partner_id: str) -> None:
-        """Its keys first, then its subscriptions, then the partner: asked again, it goes on where it stopped."""
+        """Its keys first, then its subscriptions, then the partner: asked again, it goes on where it stopped.
+
+        Its keys may work for a moment elsewhere, so what was subscribed meanwhile is removed at the end.
+        """
         if await self.records.partner(world, partner_id) is None:
             raise NotFound("partner")
         page: Page[ApiKey] = await self.records.keys(world, after=None, limit=100_000)
@@ -179,10 +182,14 @@ class Access:
             if key.partner_id == partner_id:
                 await self.records.remove_key(world, key.short_id)
         self.forget_keys()
+        await self._delete_subscriptions(world, partner_id)
+        await self.records.remove_partner(world, partner_id)
+        await self._delete_subscriptions(world, partner_id)
+
+    async def _delete_subscriptions(self, world: World, partner_id: str) -> None:
         while (own := await self.subscriptions.list(world, partner_id, after=None, limit=100)).items:
             for subscription in own.items:
                 await self.subscriptions.delete(world, partner_id, subscription.id)
-        await self.records.remove_partner(world, partner_id)
 
     async def email_hash_key(self, world: World) -> bytes:
         return await self.hashes.email_hash_key(world)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+from vouchpost_gateway.domain.access import Partner
 from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import Conflict, InvalidField, NotFound
 from vouchpost_gateway.domain.event import Event, EventType, build
@@ -61,16 +62,22 @@ class SubscriptionRecords(Protocol):
     async def announce(self, world: World, event: Event, targets: Sequence[int]) -> list[Ring]: ...
 
 
+class Partners(Protocol):
+    async def partner(self, world: World, partner_id: str) -> Partner | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Subscribe:
     """The subscriptions of all worlds. A partner sees only its own; to it the others do not exist."""
 
     records: SubscriptionRecords
+    partners: Partners
     ring: Callable[[Sequence[Ring]], None]
     report: Report
     now_ms: Callable[[], int]
     draw: Callable[[], Draw]
     max_matches: int
+    max_partner_matches: int
 
     async def create(
         self, world: World, partner_id: str | None, new: NewSubscription, *, draw: Draw | None = None
@@ -78,7 +85,7 @@ class Subscribe:
         """A new subscription with a secret of its own; its lane exists from now on. With a draw, the one made of it."""
         if draw is not None and (made := await self._made_of(world, draw)):
             return made
-        await self._check_matches(world, new.event_types, enabled=new.enabled, besides=None)
+        await self._check_matches(world, partner_id, new.event_types, enabled=new.enabled)
         number = await self.records.next_number(world)
         drawn = draw or self.draw()
         now_ms = drawn.now_ms
@@ -100,7 +107,17 @@ class Subscribe:
             include_address=new.include_address,
         )
         self.ring(await self.records.write(world, made, new=True))
+        await self._check_partner(world, made)
         return made
+
+    async def _check_partner(self, world: World, made: Subscription) -> None:
+        """A partner's key works for a moment after the partner was deleted, and what was made then must not stay.
+
+        Looked at behind the write: who deletes a partner looks for its subscriptions behind that again.
+        """
+        if made.owner is not None and await self.partners.partner(world, made.owner) is None:
+            await self.records.remove(world, made)
+            raise NotFound("partner")
 
     async def _made_of(self, world: World, draw: Draw) -> Subscription | None:
         """What was made with this draw already, by someone who could not say so."""
@@ -136,7 +153,9 @@ class Subscribe:
         before = await self.get(world, partner_id, changed.id)
         if before.version != changed.version:
             raise Conflict("the subscription was changed by someone else; read it again")
-        await self._check_matches(world, changed.event_types, enabled=changed.enabled, besides=changed.number)
+        await self._check_matches(
+            world, changed.owner, changed.event_types, enabled=changed.enabled, besides=changed.number
+        )
         stored = dataclasses.replace(
             changed,
             version=changed.version + 1,
@@ -212,9 +231,18 @@ class Subscribe:
         )
 
     async def _check_matches(
-        self, world: World, event_types: frozenset[str], *, enabled: bool, besides: int | None
+        self,
+        world: World,
+        owner: str | None,
+        event_types: frozenset[str],
+        *,
+        enabled: bool,
+        besides: int | None = None,
     ) -> None:
-        """An event that matched more subscriptions than one write may hold could not keep its promise."""
+        """An event that matched more subscriptions than one write may hold could not keep its promise.
+
+        A partner has its share of them, so that it leaves some to the others.
+        """
         if not enabled:
             return
         known = await self.records.fresh(world)
@@ -223,9 +251,14 @@ class Subscribe:
                 continue
             others = [s for s in known.matching(kind.value) if s.number != besides]
             if len(others) >= self.max_matches:
-                raise InvalidField(
-                    "event_types", f"{kind.value} already goes to {self.max_matches} subscriptions, which is the limit"
-                )
+                raise _too_many(kind, self.max_matches)
+            if owner is not None and sum(s.owner == owner for s in others) >= self.max_partner_matches:
+                raise _too_many(kind, self.max_partner_matches, "of this partner")
+
+
+def _too_many(kind: EventType, limit: int, whose: str = "") -> InvalidField:
+    words = f"{kind.value} already goes to {limit} subscriptions {whose}".rstrip()
+    return InvalidField("event_types", f"{words}, which is the limit")
 
 
 def _id(draw: Draw, number: int) -> str:

@@ -7,7 +7,7 @@ from tests.gateway.ledger.bench import START_MS, Bench
 from tests.gateway.pipeline.told import Told
 from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import InvalidField, NotAuthenticated, NotFound
-from vouchpost_gateway.domain.world import Mode, Scope
+from vouchpost_gateway.domain.world import Mode, Scope, World
 from vouchpost_gateway.ledger.tenants import AccessRecords
 from vouchpost_gateway.pipeline.access import Access, SignIn
 from vouchpost_gateway.pipeline.subscribe import Subscribe
@@ -28,7 +28,7 @@ class Desk:
     def __post_init__(self) -> None:
         bench, clock = self.bench, lambda: self.now_ms
         records = AccessRecords(bench.store)
-        subscribe = Subscribe(bench.subscriptions, lambda _rings: None, Told(), clock, self._draw, 100)
+        subscribe = Subscribe(bench.subscriptions, records, lambda _rings: None, Told(), clock, self._draw, 100, 20)
         self.signing = SignIn(records, clock, 2)
         self.access = Access(
             records=records,
@@ -167,6 +167,21 @@ def test_a_partner_that_is_removed_takes_its_keys_and_subscriptions_along(desk: 
         desk.sign_in(text)
     assert set(bench.run(bench.subscriptions.fresh(bench.world)).by_number) == {ours.number}
     assert theirs.number != ours.number
+
+
+def test_what_a_partner_subscribed_while_it_was_removed_is_removed_too(desk: Desk) -> None:
+    bench = desk.bench
+    partner = bench.run(desk.access.create_partner(bench.world, name="p"))
+    late = replace(bench.subscribe(), owner=partner.id, version=2)
+
+    class Records(AccessRecords):
+        async def remove_partner(self, world: World, partner_id: str) -> bool:
+            await bench.subscriptions.write(world, late, new=False)
+            return await super().remove_partner(world, partner_id)
+
+    bench.run(replace(desk.access, records=Records(bench.store)).delete_partner(bench.world, partner.id))
+
+    assert bench.run(bench.subscriptions.fresh(bench.world)).by_number == {}
 
 
 def test_a_partner_of_one_mode_is_none_of_the_other(desk: Desk) -> None:

@@ -19,6 +19,7 @@ from vouchpost_gateway.domain.outcome import Answer, Failure
 from vouchpost_gateway.domain.secret import SigningSecret
 from vouchpost_gateway.domain.subscription import DisabledReason, Subscription
 from vouchpost_gateway.domain.world import Mode
+from vouchpost_gateway.ledger.tenants import AccessRecords
 from vouchpost_gateway.pipeline.attempt import AttemptRules, Deliver, Settled, prepare, settle
 from vouchpost_gateway.pipeline.subscribe import Subscribe
 
@@ -277,7 +278,9 @@ def _draw() -> Draw:
 
 
 def _deliver(bench: Bench, receiver: Receiver) -> Deliver:
-    subscribe = Subscribe(bench.subscriptions, lambda _rings: None, Told(), lambda: START_MS, _draw, 100)
+    subscribe = Subscribe(
+        bench.subscriptions, AccessRecords(bench.store), lambda _rings: None, Told(), lambda: START_MS, _draw, 100, 20
+    )
     return Deliver(Events(bench), subscribe, receiver, RULES, Told(), lambda: 0.5)
 
 

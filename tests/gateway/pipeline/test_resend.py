@@ -11,6 +11,7 @@ from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
 from vouchpost_gateway.domain.lane import Settlement, SettlementKind, recoveries
 from vouchpost_gateway.domain.subscription import DisabledReason, Subscription
 from vouchpost_gateway.ledger.subscriptions import SubscriptionRecords
+from vouchpost_gateway.ledger.tenants import AccessRecords
 from vouchpost_gateway.pipeline.resend import Recover, Resend
 from vouchpost_gateway.pipeline.subscribe import Subscribe
 
@@ -21,7 +22,7 @@ def _draw() -> Draw:
 
 def _subscribe(bench: Bench) -> Subscribe:
     records: SubscriptionRecords = bench.subscriptions
-    return Subscribe(records, lambda _rings: None, Told(), lambda: START_MS, _draw, 100)
+    return Subscribe(records, AccessRecords(bench.store), lambda _rings: None, Told(), lambda: START_MS, _draw, 100, 20)
 
 
 def _resend(bench: Bench) -> Resend:

@@ -9,6 +9,7 @@ from vouchpost_gateway.domain.errors import NotFound
 from vouchpost_gateway.domain.event import EventType
 from vouchpost_gateway.domain.ids import EventRef
 from vouchpost_gateway.domain.subscription import Subscription
+from vouchpost_gateway.ledger.tenants import AccessRecords
 from vouchpost_gateway.pipeline.resend import Resend
 from vouchpost_gateway.pipeline.serve import EventDesk, SubscriptionDesk
 from vouchpost_gateway.pipeline.subscribe import Subscribe
@@ -19,7 +20,9 @@ def _draw() -> Draw:
 
 
 def _subscribe(bench: Bench) -> Subscribe:
-    return Subscribe(bench.subscriptions, lambda _rings: None, Told(), lambda: START_MS, _draw, 100)
+    return Subscribe(
+        bench.subscriptions, AccessRecords(bench.store), lambda _rings: None, Told(), lambda: START_MS, _draw, 100, 20
+    )
 
 
 def _listed(bench: Bench, subscription: Subscription, *, event_type: EventType | None = None) -> list[str]:

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from vouchpost_gateway.domain.draw import Draw
+from vouchpost_gateway.domain.errors import InvalidField, NotFound
 from vouchpost_gateway.domain.subscription import NewSubscription, Subscription
 from vouchpost_gateway.domain.world import Mode, World
 from vouchpost_gateway.settings import Settings, load_settings
@@ -132,3 +133,45 @@ def test_what_was_switched_on_again_is_on_at_once(settings: Settings) -> None:
 
     assert seen is not None
     assert seen.enabled
+
+
+def test_one_event_matches_so_many_and_a_partner_takes_its_share_of_them_only(settings: Settings) -> None:
+    limited = settings.model_copy(update={"max_matches": 4, "max_partner_matches": 2})
+
+    async def main() -> list[str | None]:
+        async with opened(limited) as api:
+            world = (await api.tenants.create("acme", now_ms=now_ms())).world(Mode.TEST)
+            greedy, late = [(await api.services.access.create_partner(world, name=name, draw=None)).id for name in "gl"]
+            owners = [greedy, greedy, greedy, None, late, None, late]
+            return [await refusal(api, world, owner) for owner in owners]
+
+    theirs, all_taken = "already goes to 2 subscriptions of this partner", "already goes to 4 subscriptions"
+    found = asyncio.run(main())
+
+    assert found[:2] + found[3:5] == [None] * 4
+    assert [found[2], *found[5:]] == [
+        f"verification.completed {words}, which is the limit" for words in (theirs, all_taken, all_taken)
+    ]
+
+
+async def refusal(api: Gateway, world: World, owner: str | None) -> str | None:
+    try:
+        await api.subscribe.create(world, owner, new())
+    except InvalidField as refused:
+        return refused.reason
+    return None
+
+
+def test_a_key_that_outlives_its_partner_subscribes_nobody(settings: Settings) -> None:
+    """As it may for two seconds, on the processes that did not delete the partner."""
+
+    async def main() -> int:
+        async with opened(settings) as api:
+            world = (await api.tenants.create("acme", now_ms=now_ms())).world(Mode.TEST)
+            partner = await api.services.access.create_partner(world, name="p", draw=None)
+            await api.services.access.delete_partner(world, partner.id)
+            with pytest.raises(NotFound):
+                await api.subscribe.create(world, partner.id, new())
+            return len((await api.subscribe.list(world, None, after=None, limit=9)).items)
+
+    assert asyncio.run(main()) == 0
