@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from tests.gateway.ledger.bench import Bench
 from vouchpost_gateway.domain.errors import NotFound, Overloaded
 from vouchpost_gateway.domain.lane import LaneLimits
 from vouchpost_gateway.domain.verification import Status, Verification
-from vouchpost_gateway.domain.world import World
+from vouchpost_gateway.domain.world import Mode, World
 from vouchpost_gateway.ledger.listening import Verdicts
 from vouchpost_gateway.pipeline.wait import Wait
 
@@ -23,10 +24,12 @@ class Counted:
     def __init__(self, bench: Bench) -> None:
         self._view = bench.verifications.view
         self.reads = 0
+        self.of: dict[World, World] = {}
+        """Worlds that read what another one holds."""
 
     async def view(self, world: World, stem: str) -> Verification | None:
         self.reads += 1
-        return await self._view(world, stem)
+        return await self._view(self.of.get(world, world), stem)
 
 
 def _waiting(
@@ -186,3 +189,30 @@ def test_a_verdict_between_the_first_look_and_the_listening_is_not_missed(bench:
             assert (await wait(bench.world, stem, seconds=30)).verdict is not None
 
     _waiting(bench, work)
+
+
+def test_whoever_takes_all_places_leaves_some_to_others(bench: Bench) -> None:
+    """The longest wait of the world with the most ends early, as it would have in time, until both have as many."""
+    stem = bench.accept().stem
+    other = replace(bench.world, mode=Mode.TEST)
+
+    async def work(wait: Wait, records: Counted) -> None:
+        records.of[other] = bench.world
+        greedy = [asyncio.create_task(wait(bench.world, stem, seconds=10)) for _ in range(4)]
+        await asyncio.sleep(0.1)
+        late = [asyncio.create_task(wait(other, stem, seconds=10)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        assert [task.done() for task in greedy] == [True, True, False, False]
+        assert {task.result().status for task in greedy[:2]} == {Status.PENDING}
+        assert not any(task.done() for task in late)
+        for world in (bench.world, other):
+            with pytest.raises(Overloaded):
+                await wait(world, stem, seconds=10)
+        committing = asyncio.create_task(_commit_soon(bench))
+        assert {view.status for view in await asyncio.gather(*greedy[2:])} == {Status.VALID}
+        await committing
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    _waiting(bench, work, max_waiters=4)
