@@ -14,7 +14,7 @@ from importlib import resources
 from typing import Any, Self
 
 _ADDRESS = re.compile(r"<[^<>]{0,320}>|[^\s@]{1,320}@\S*")
-_HOST_OR_LINK = re.compile(r"https?://\S+|\b[a-z0-9_-]+(\.[a-z0-9_-]+){1,9}\b(?!\.\d)|[\[(][0-9a-f.:]+[\])]")
+_HOST_OR_LINK = re.compile(r"https?://\S+|\b[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63}){1,9}\b(?!\.\d)|[\[(][0-9a-f.:]+[\])]")
 # Where a line of a reply goes on in the next: the code, and perhaps the enhanced code, are said again.
 _AGAIN = re.compile(r"(?:^|[\r\n]+|(?<=\s))[245]\d\d[- ]#?(?:[245]\.\d{1,3}\.\d{1,3}\b)?")
 _CODE = re.compile(r"\s*([245]\d\d)(?![\d.])")

@@ -60,11 +60,11 @@ def test_hostile_json_is_refused_with_our_own_error(body: bytes) -> None:
 def test_a_body_made_to_take_time_takes_none(unit: bytes) -> None:
     body = b"[" * 33 + unit * (65_000 // len(unit))
 
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(MalformedJson):
         parse_object(body)
 
-    assert time.perf_counter() - started < 0.2
+    assert time.process_time() - started < 0.2
 
 
 def test_brackets_in_strings_are_no_nesting() -> None:

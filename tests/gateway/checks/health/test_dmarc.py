@@ -102,6 +102,6 @@ def test_a_policy_under_test_says_so() -> None:
     "text", ["v=DMARC1; p=a" + " " * 60_000 + "b", "v" + " " * 60_000 + "!", "v=DMARC1;" + "a" * 60_000]
 )
 def test_a_record_made_to_take_time_takes_none(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     parse_dmarc(text)
-    assert time.perf_counter() - started < 0.2
+    assert time.process_time() - started < 0.2
