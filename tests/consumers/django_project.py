@@ -68,6 +68,18 @@ class Closing(DjangoStore):
             connections.close_all()
 
 
+@contextmanager
+def another_database(alias: str, **described: Any) -> Generator[None, None, None]:
+    """One more database, by Django's settings of it, with all tables."""
+    connections.settings[alias] = connections.settings["default"] | {"OPTIONS": {}} | described
+    try:
+        call_command("migrate", database=alias, run_syncdb=True, verbosity=0)
+        yield
+    finally:
+        connections[alias].close()
+        del connections[alias], connections.settings[alias]
+
+
 def empty_database() -> Callable[[], list[str]]:
     """Empties every table, and returns a function that reads the effects."""
     with connection.cursor() as cursor:

@@ -27,6 +27,14 @@ class DjangoStore:
     def transaction(self) -> Generator["_Transaction", None, None]:
         with _errors_told(), transaction.atomic(self._using, durable=True):
             yield _Transaction(self._using)
+            self._check_that_it_lasts()
+
+    def _check_that_it_lasts(self) -> None:
+        """Any query fails once a database error was caught: Django and PostgreSQL would roll back, and say nothing."""
+        try:
+            Mark.objects.using(self._using).exists()
+        except DatabaseError as error:
+            raise HandlerError from error
 
     def expect(self, handle: str, expectation: Expectation) -> None:
         at = (expectation.position, expectation.at_s)
