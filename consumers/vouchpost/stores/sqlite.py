@@ -5,6 +5,7 @@ in the middle would part the effect from its mark, so it is refused and everythi
 """
 
 import sqlite3
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import closing, contextmanager
@@ -70,12 +71,12 @@ class SqliteStore:
             connection.execute("BEGIN IMMEDIATE")  # the one writer from here on: claims never interleave
             try:
                 yield _Transaction(connection)
-            except BaseException:
                 connection.set_authorizer(None)
-                connection.rollback()
-                raise
-            connection.set_authorizer(None)
-            connection.commit()
+                connection.execute("COMMIT")  # `commit()` would not tell of a transaction that is over already
+            finally:
+                connection.set_authorizer(None)
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
 
     def forget(self, *, before_s: int, limit: int) -> int:
         with self._opened() as connection:
@@ -95,7 +96,9 @@ class SqliteStore:
     @contextmanager
     def _opened(self) -> Generator[sqlite3.Connection, None, None]:
         with self._errors_told(), closing(self._connect()) as connection:
-            connection.isolation_level = None
+            if sys.version_info >= (3, 12):
+                connection.autocommit = sqlite3.LEGACY_TRANSACTION_CONTROL
+            connection.isolation_level = None  # transactions begin and end where this file says so
             connection.execute(f"PRAGMA busy_timeout = {self._busy_ms}")
             connection.execute("PRAGMA synchronous = FULL")  # a 2xx is said after the commit is on the disk
             self._prepare(connection)

@@ -5,7 +5,8 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,35 @@ def test_a_handler_cannot_part_its_effect_from_the_mark(tmp_path: Path, effect: 
     assert answer.outcome == "handler_failed"
     assert rows(tmp_path / "db", "vouchpost_marks") == 0
     assert rows(tmp_path / "db", "sqlite_master WHERE name = 'effects'") == 0
+
+
+def test_a_transaction_that_ended_within_the_handler_is_not_told_as_applied(tmp_path: Path) -> None:
+    """SQLite ends it by itself on ON CONFLICT ROLLBACK, however the handler takes the error."""
+
+    def effect(message: Message, db: sqlite3.Connection) -> None:
+        insert(message, db)
+        db.execute("CREATE UNIQUE INDEX once ON effects (text)")
+        with suppress(sqlite3.IntegrityError):
+            db.execute("INSERT OR ROLLBACK INTO effects VALUES (?)", (message.id,))
+
+    body = event()
+
+    answer = receiver(SqliteStore(tmp_path / "db"), effect).answer(headers=headers(body), body=body)
+
+    assert answer.status == 503
+    assert rows(tmp_path / "db", "vouchpost_marks") == 0
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="connections have no autocommit")
+@pytest.mark.parametrize("autocommit", [True, False])
+def test_a_connection_may_come_with_any_autocommit(tmp_path: Path, *, autocommit: bool) -> None:
+    connect = partial(sqlite3.connect, tmp_path / "db", autocommit=autocommit)
+    subject, body = receiver(SqliteStore(connect), insert), event()
+
+    outcomes = [subject.receive(headers=headers(body), body=body) for _ in range(2)]
+
+    assert outcomes == [Outcome.APPLIED, Outcome.DUPLICATE]
+    assert rows(tmp_path / "db", "effects") == 1
 
 
 def test_a_handler_may_use_savepoints(tmp_path: Path) -> None:
