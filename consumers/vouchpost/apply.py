@@ -38,8 +38,8 @@ class Store(Protocol):
     def unpark(self, *, receiver: str, event_id: str) -> bool:
         """Removes the mark of a parked event, so that it is applied when it is resent; whether there was one."""
 
-    def forget(self, *, before_s: int, limit: int) -> int:
-        """Removes at most `limit` marks, and as many guards of single verifications, made before that time."""
+    def forget(self, *, receiver: str, before_s: int, limit: int) -> int:
+        """Removes at most `limit` marks of the receiver from before that time, and as many guards of verifications."""
 
 
 class AsyncTransaction(Protocol):
@@ -62,7 +62,7 @@ class AsyncStore(Protocol):
 
     async def unpark_async(self, *, receiver: str, event_id: str) -> bool: ...
 
-    async def forget_async(self, *, before_s: int, limit: int) -> int: ...
+    async def forget_async(self, *, receiver: str, before_s: int, limit: int) -> int: ...
 
 
 def apply(store: Store, claim: Claim, effect: Callable[[Any], None]) -> Outcome:

@@ -143,16 +143,19 @@ class Receiver:
         return await self._async.unpark_async(receiver=self.name, event_id=event_id)
 
     def forget(self) -> None:
-        """Removes marks past their retention. A failure costs nothing but room: the event was applied."""
+        """Removes its own marks past their retention. A failure costs nothing but room: the event was applied."""
         assert self._plain is not None
         with suppress(ApplyError):
-            self._plain.forget(before_s=int(self._clock()) - self._retention_s, limit=_FORGET_LIMIT)
+            self._plain.forget(receiver=self.name, before_s=self._retained_from_s(), limit=_FORGET_LIMIT)
 
     async def forget_async(self) -> None:
         """`forget`, awaited."""
         assert self._async is not None
         with suppress(ApplyError):
-            await self._async.forget_async(before_s=int(self._clock()) - self._retention_s, limit=_FORGET_LIMIT)
+            await self._async.forget_async(receiver=self.name, before_s=self._retained_from_s(), limit=_FORGET_LIMIT)
+
+    def _retained_from_s(self) -> int:
+        return int(self._clock()) - self._retention_s
 
     def _tell_parked(self, message: Message, error: ParkError) -> None:
         _warn("event.parked %s receiver=%s", message.id, self.name, error)

@@ -61,9 +61,9 @@ class Closing(DjangoStore):
         finally:
             connections.close_all()
 
-    def forget(self, *, before_s: int, limit: int) -> int:
+    def forget(self, *, receiver: str, before_s: int, limit: int) -> int:
         try:
-            return super().forget(before_s=before_s, limit=limit)
+            return super().forget(receiver=receiver, before_s=before_s, limit=limit)
         finally:
             connections.close_all()
 

@@ -154,9 +154,9 @@ def test_old_marks_are_removed_at_the_first_event_and_once_an_hour_after(vouchpo
     class Counting(MemoryStore):
         swept: ClassVar[list[int]] = []
 
-        def forget(self, *, before_s: int, limit: int) -> int:
+        def forget(self, *, receiver: str, before_s: int, limit: int) -> int:
             self.swept.append(before_s)
-            return super().forget(before_s=before_s, limit=limit)
+            return super().forget(receiver=receiver, before_s=before_s, limit=limit)
 
     router, make = Router(), EventFactory(clock=vouchpost_clock)
     router.on_verdict(lambda *_: None)

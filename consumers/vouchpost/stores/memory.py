@@ -36,13 +36,13 @@ class MemoryStore:
         with self.transaction() as transaction:
             yield _AsyncTransaction(transaction)
 
-    def forget(self, *, before_s: int, limit: int) -> int:
+    def forget(self, *, receiver: str, before_s: int, limit: int) -> int:
         with self._lock:
-            marks = [key for key, (_, at_s) in self._marks.items() if at_s < before_s][:limit]
+            marks = [key for key, (_, at_s) in self._marks.items() if key[0] == receiver and at_s < before_s][:limit]
             guards = [
                 key
                 for key, (_, at_s) in self._guards.items()
-                if at_s < before_s and key[1].startswith(VERIFICATION_GUARD)
+                if key[0] == receiver and at_s < before_s and key[1].startswith(VERIFICATION_GUARD)
             ][:limit]
             for key in marks:
                 del self._marks[key]
@@ -50,8 +50,8 @@ class MemoryStore:
                 del self._guards[key]
         return len(marks)
 
-    async def forget_async(self, *, before_s: int, limit: int) -> int:
-        return self.forget(before_s=before_s, limit=limit)
+    async def forget_async(self, *, receiver: str, before_s: int, limit: int) -> int:
+        return self.forget(receiver=receiver, before_s=before_s, limit=limit)
 
     def expect(self, handle: Any, expectation: Expectation) -> None:  # noqa: ARG002 - there is no transaction to join
         key = (expectation.receiver, expectation.guard)

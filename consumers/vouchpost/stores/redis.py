@@ -72,7 +72,6 @@ class RedisStore:
         self._client = client
         self._lease_ms = int(lease_s * 1000)
         self._prefix = prefix
-        self._receivers: set[str] = set()
         self._claim = client.register_script(_CLAIM)
         self._commit = client.register_script(_COMMIT)
         self._release = client.register_script(_RELEASE)
@@ -91,7 +90,6 @@ class RedisStore:
 
     def take(self, claim: Claim, token: str) -> Outcome:
         """Leases the event and its subject, and says what is to become of the claim."""
-        self._receivers.add(claim.receiver)
         position = "" if claim.position is None else _text(claim.position)
         keys = [*self._keys(claim.receiver)[:3], *self._leases(claim)]
         values: list[str | int] = [
@@ -142,13 +140,9 @@ class RedisStore:
         with _errors_told():
             return bool(self._unpark(keys=self._keys(receiver)[:2], args=[event_id]))
 
-    def forget(self, *, before_s: int, limit: int) -> int:
+    def forget(self, *, receiver: str, before_s: int, limit: int) -> int:
         with _errors_told():
-            counts = [
-                int(self._forget(keys=self._keys(receiver), args=[before_s, limit]))
-                for receiver in sorted(self._receivers)
-            ]
-        return sum(counts)
+            return int(self._forget(keys=self._keys(receiver), args=[before_s, limit]))
 
     def _keys(self, receiver: str) -> list[str]:
         """One hash tag for all keys of a receiver, so that they share a slot of a cluster."""

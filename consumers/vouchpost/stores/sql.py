@@ -8,7 +8,20 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, Connection, Engine, MetaData, String, Table, delete, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
@@ -64,9 +77,9 @@ class SqlStore:
         with _errors_told(), self._engine.begin() as connection:
             return _unparked(connection, receiver, event_id)
 
-    def forget(self, *, before_s: int, limit: int) -> int:
+    def forget(self, *, receiver: str, before_s: int, limit: int) -> int:
         with _errors_told(), self._engine.begin() as connection:
-            return _forget(connection, before_s, limit)
+            return _forget(connection, receiver, before_s, limit)
 
 
 class AsyncSqlStore:
@@ -102,10 +115,10 @@ class AsyncSqlStore:
             async with self._engine.begin() as connection:
                 return await connection.run_sync(_unparked, receiver, event_id)
 
-    async def forget_async(self, *, before_s: int, limit: int) -> int:
+    async def forget_async(self, *, receiver: str, before_s: int, limit: int) -> int:
         with _errors_told():
             async with self._engine.begin() as connection:
-                return await connection.run_sync(_forget, before_s, limit)
+                return await connection.run_sync(_forget, receiver, before_s, limit)
 
 
 class _Transaction:
@@ -172,13 +185,11 @@ def _unparked(connection: Connection, receiver: str, event_id: str) -> bool:
     return connection.execute(delete(marks).filter_by(**key)).rowcount > 0
 
 
-def _forget(connection: Connection, before_s: int, limit: int) -> int:
+def _forget(connection: Connection, receiver: str, before_s: int, limit: int) -> int:
     """The oldest first; as many as `limit`, and those of the same second."""
     count = 0
-    for table, old in (
-        (marks, marks.c.at_s < before_s),
-        (guards, (guards.c.at_s < before_s) & guards.c.guard.startswith(VERIFICATION_GUARD)),
-    ):
+    for table, kind in ((marks, true()), (guards, guards.c.guard.startswith(VERIFICATION_GUARD))):
+        old = (table.c.receiver == receiver) & (table.c.at_s < before_s) & kind
         last = connection.scalar(select(table.c.at_s).where(old).order_by(table.c.at_s).offset(limit - 1).limit(1))
         done = connection.execute(delete(table).where(old if last is None else old & (table.c.at_s <= last)))
         count += done.rowcount if table is marks else 0

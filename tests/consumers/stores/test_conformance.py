@@ -4,6 +4,7 @@ import asyncio
 import inspect
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,15 @@ DAY = 86_400
 class Consumer:
     """A receiver on a bench, whose handler writes the status; `broken` makes it fail after it wrote."""
 
-    def __init__(self, bench: Bench, *, name: str = "crm", now: float = NOW) -> None:
-        self.bench, self.now = bench, now
+    def __init__(self, bench: Bench, *, name: str = "crm", **options: Any) -> None:
+        self.bench, self.now = bench, float(NOW)
         self.broken = self.hopeless = False
         router = Router()
         router.on_verdict(self._apply_async if self._is_async else self._apply)
         router.on("batch.completed")(self._apply_async if self._is_async else self._apply)
-        self.receiver = Receiver(secrets=SECRET, store=bench.store, router=router, name=name, clock=lambda: self.now)
+        self.receiver = Receiver(
+            secrets=SECRET, store=bench.store, router=router, name=name, clock=lambda: self.now, **options
+        )
 
     @property
     def _is_async(self) -> bool:
@@ -306,5 +309,20 @@ def test_marks_outlive_every_resend_and_then_make_room(bench: Bench) -> None:
 
         assert await consumer.deliver() == "stale"
         assert bench.effects() == ["valid", "valid"]
+
+    asyncio.run(main())
+
+
+def test_a_receiver_forgets_no_marks_and_guards_of_another(bench: Bench) -> None:
+    async def main() -> None:
+        short, long = Consumer(bench, name="short", retention=timedelta(days=4)), Consumer(bench, name="long")
+        alone: dict[str, Any] = {"subject_id": None}
+        await long.deliver("evt_1", **alone)
+
+        short.now = long.now = NOW + 5 * DAY
+        await short.deliver("evt_other")
+
+        assert await long.deliver("evt_1", **alone) == "duplicate"
+        assert await long.deliver("evt_2", **alone) == "stale"
 
     asyncio.run(main())

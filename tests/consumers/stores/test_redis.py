@@ -30,6 +30,15 @@ def test_a_claim_of_a_process_that_died_is_free_again_after_its_lease(redis_url:
     client.close()
 
 
+def test_a_process_forgets_what_others_have_marked(redis_url: str) -> None:
+    client = redis.Redis.from_url(redis_url)
+    client.flushall()
+    RedisStore(client).keep(CLAIM, Outcome.APPLIED, "token")
+
+    assert RedisStore(client).forget(receiver="crm", before_s=NOW + 1, limit=10) == 1
+    client.close()
+
+
 def test_a_redis_that_is_away_is_told_as_such() -> None:
     store = RedisStore(redis.Redis(port=1, socket_timeout=0.2))
 

@@ -47,9 +47,10 @@ class DjangoStore:
         with _errors_told():
             return bool(parked.delete()[0])
 
-    def forget(self, *, before_s: int, limit: int) -> int:
-        marks = Mark.objects.using(self._using).filter(at_s__lt=before_s)
-        guards = Guard.objects.using(self._using).filter(at_s__lt=before_s, guard__startswith=VERIFICATION_GUARD)
+    def forget(self, *, receiver: str, before_s: int, limit: int) -> int:
+        old = {"receiver": receiver, "at_s__lt": before_s}
+        marks = Mark.objects.using(self._using).filter(**old)
+        guards = Guard.objects.using(self._using).filter(**old, guard__startswith=VERIFICATION_GUARD)
         with _errors_told():
             _delete(guards, limit)
             return _delete(marks, limit)
