@@ -26,7 +26,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
 
-from vouchpost.errors import HandlerError, InFlightError, StoreUnavailableError
+from vouchpost.errors import ConfigurationError, HandlerError, InFlightError, StoreUnavailableError
 from vouchpost.replay import VERIFICATION_GUARD, Claim, Expectation, Outcome, Position, is_newer
 
 metadata: Final = MetaData()
@@ -55,7 +55,7 @@ class SqlStore:
     exactly_once = True
 
     def __init__(self, engine: Engine, *, sessions: sessionmaker[Session] | None = None) -> None:
-        self._engine = engine
+        self._engine = _transactional(engine)
         self._sessions = sessions or sessionmaker()
 
     def create_tables(self) -> None:
@@ -88,6 +88,7 @@ class AsyncSqlStore:
     exactly_once = True
 
     def __init__(self, engine: AsyncEngine, *, sessions: async_sessionmaker[AsyncSession] | None = None) -> None:
+        _transactional(engine.sync_engine)
         self._engine = engine
         self._sessions = sessions or async_sessionmaker()
 
@@ -119,6 +120,17 @@ class AsyncSqlStore:
         with _errors_told():
             async with self._engine.begin() as connection:
                 return await connection.run_sync(_forget, receiver, before_s, limit)
+
+
+def _transactional(engine: Engine) -> Engine:
+    """With AUTOCOMMIT every statement is a transaction of its own: a mark would stay while its effect is undone."""
+    at_connecting = getattr(engine.dialect, "_on_connect_isolation_level", None)  # SQLAlchemy has no better name for it
+    if engine.get_execution_options().get("isolation_level", at_connecting) == "AUTOCOMMIT":
+        raise ConfigurationError(
+            'an engine with isolation_level="AUTOCOMMIT" has no transactions: give the store '
+            "engine.execution_options(isolation_level=…), with one of your database's other levels"
+        )
+    return engine
 
 
 class _Transaction:

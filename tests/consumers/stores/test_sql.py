@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 from sqlalchemy.schema import CreateTable
 
 from tests.consumers.deliveries import NOW, SECRET, event, headers
-from vouchpost import Receiver, Router
+from vouchpost import ConfigurationError, Receiver, Router
 from vouchpost.answer import Answer
-from vouchpost.stores.sql import SqlStore, metadata
+from vouchpost.stores.sql import AsyncSqlStore, SqlStore, metadata
 
 
 class Base(DeclarativeBase):
@@ -81,6 +82,19 @@ def test_handlers_get_sessions_of_ones_own_class(engine: Engine) -> None:
     deliver(store, lambda _, session: seen.append(session))
 
     assert isinstance(seen[0], OwnSession)
+
+
+@pytest.mark.parametrize("store", [SqlStore, AsyncSqlStore])
+def test_an_engine_without_transactions_is_refused(store: Callable[..., Any]) -> None:
+    make, url = (create_engine, "sqlite://") if store is SqlStore else (create_async_engine, "sqlite+aiosqlite://")
+
+    for engine in (
+        make(url, isolation_level="AUTOCOMMIT"),
+        make(url).execution_options(isolation_level="AUTOCOMMIT"),
+    ):
+        with pytest.raises(ConfigurationError, match="AUTOCOMMIT"):
+            store(engine)
+    store(make(url, isolation_level="AUTOCOMMIT").execution_options(isolation_level="SERIALIZABLE"))
 
 
 @pytest.mark.parametrize("dialect", [postgresql.dialect, mysql.dialect], ids=["postgresql", "mysql"])
