@@ -50,7 +50,11 @@ guards: Final = Table(
 
 
 class SqlStore:
-    """For plain engines. `sessions` makes the handlers' sessions, where they are to be of a class of your own."""
+    """For plain engines. `sessions` makes the handlers' sessions, where they are to be of a class of your own.
+
+    Whatever `binds` it has, its sessions write to the engine of the store: what they write elsewhere is another
+    transaction, which a failing handler would not undo.
+    """
 
     exactly_once = True
 
@@ -65,7 +69,7 @@ class SqlStore:
     @contextmanager
     def transaction(self) -> Generator["_Transaction", None, None]:
         with _errors_told(), self._engine.begin() as connection:
-            session = self._sessions(bind=connection, join_transaction_mode="create_savepoint")
+            session = self._sessions(bind=connection, binds={}, join_transaction_mode="create_savepoint")
             with session, _own_errors_told():
                 yield _Transaction(connection, session)
                 session.commit()
@@ -83,7 +87,7 @@ class SqlStore:
 
 
 class AsyncSqlStore:
-    """For async engines; handlers are async and get an `AsyncSession`."""
+    """For async engines; handlers are async and get an `AsyncSession`. `sessions` as with `SqlStore`."""
 
     exactly_once = True
 
@@ -101,7 +105,7 @@ class AsyncSqlStore:
     async def transaction_async(self) -> AsyncGenerator["_AsyncTransaction", None]:
         with _errors_told():
             async with self._engine.begin() as connection:
-                session = self._sessions(bind=connection, join_transaction_mode="create_savepoint")
+                session = self._sessions(bind=connection, binds={}, join_transaction_mode="create_savepoint")
                 async with session:
                     with _own_errors_told():
                         yield _AsyncTransaction(connection, session)

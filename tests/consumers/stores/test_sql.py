@@ -1,5 +1,6 @@
 """What only the SQLAlchemy stores promise: whose fault an error is, and tables that every database takes."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,12 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, NullPool, create_engine, text
 from sqlalchemy.dialects import mysql, postgresql
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 from sqlalchemy.schema import CreateTable
 
 from tests.consumers.deliveries import NOW, SECRET, event, headers
-from vouchpost import ConfigurationError, Receiver, Router
+from vouchpost import ConfigurationError, Message, Receiver, Router
 from vouchpost.answer import Answer
 from vouchpost.stores.sql import AsyncSqlStore, SqlStore, metadata
 
@@ -38,12 +39,20 @@ def engine(tmp_path: Path) -> Engine:
     return made
 
 
-def deliver(store: SqlStore, effect: Callable[..., Any], **data: Any) -> Answer:
+def deliver(store: SqlStore, effect: Callable[..., Any]) -> Answer:
+    body = event()
+    return receiver(store, effect).answer(headers=headers(body), body=body)
+
+
+def deliver_async(store: AsyncSqlStore, effect: Callable[..., Any]) -> Answer:
+    body = event()
+    return asyncio.run(receiver(store, effect).answer_async(headers=headers(body), body=body))
+
+
+def receiver(store: SqlStore | AsyncSqlStore, effect: Callable[..., Any]) -> Receiver:
     router = Router()
     router.on_verdict(effect)
-    body = event(data=data)
-    receiver = Receiver(secrets=SECRET, store=store, router=router, clock=lambda: NOW)
-    return receiver.answer(headers=headers(body), body=body)
+    return Receiver(secrets=SECRET, store=store, router=router, clock=lambda: NOW)
 
 
 def test_objects_left_in_the_session_are_stored_with_the_mark(engine: Engine) -> None:
@@ -82,6 +91,33 @@ def test_handlers_get_sessions_of_ones_own_class(engine: Engine) -> None:
     deliver(store, lambda _, session: seen.append(session))
 
     assert isinstance(seen[0], OwnSession)
+
+
+def keep(message: Message, session: Session | AsyncSession) -> None:
+    session.add(Contact(id="user_42", status=message.verdict.status))
+
+
+async def keep_async(message: Message, session: AsyncSession) -> None:
+    keep(message, session)
+
+
+@pytest.mark.parametrize("kind", ["plain", "async"])
+def test_sessions_write_to_the_engine_of_the_store_whatever_they_are_bound_to(
+    engine: Engine, tmp_path: Path, kind: str
+) -> None:
+    metadata.create_all(engine)
+    if kind == "plain":
+        elsewhere = create_engine(f"sqlite:///{tmp_path / 'elsewhere'}", poolclass=NullPool)
+        deliver(SqlStore(engine, sessions=sessionmaker(binds={Base: elsewhere})), keep)
+    else:
+        here, there = (
+            create_async_engine(f"sqlite+aiosqlite:///{tmp_path / name}", poolclass=NullPool)
+            for name in ("db", "elsewhere")
+        )
+        deliver_async(AsyncSqlStore(here, sessions=async_sessionmaker(binds={Base: there})), keep_async)
+
+    with Session(engine) as session:
+        assert session.get_one(Contact, "user_42").status == "valid"
 
 
 @pytest.mark.parametrize("store", [SqlStore, AsyncSqlStore])
