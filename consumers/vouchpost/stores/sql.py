@@ -214,9 +214,10 @@ def _forget(connection: Connection, receiver: str, before_s: int, limit: int) ->
 
 @contextmanager
 def _errors_told() -> Generator[None, None, None]:
+    """What a handler raises is a HandlerError before it comes here; a driver that cannot connect may raise OSError."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, OSError) as error:
         raise StoreUnavailableError from error
 
 

@@ -55,6 +55,14 @@ def receiver(store: SqlStore | AsyncSqlStore, effect: Callable[..., Any]) -> Rec
     return Receiver(secrets=SECRET, store=store, router=router, clock=lambda: NOW)
 
 
+def keep(message: Message, session: Session | AsyncSession) -> None:
+    session.add(Contact(id="user_42", status=message.verdict.status))
+
+
+async def keep_async(message: Message, session: AsyncSession) -> None:
+    keep(message, session)
+
+
 def test_objects_left_in_the_session_are_stored_with_the_mark(engine: Engine) -> None:
     store = SqlStore(engine)
     store.create_tables()
@@ -83,6 +91,30 @@ def test_tables_that_nobody_made_are_answered_503(engine: Engine) -> None:
     assert deliver(SqlStore(engine), lambda *_: None).outcome == "store_unavailable"
 
 
+def unreachable() -> Any:
+    """As asyncpg says it of a server that is down."""
+    raise ConnectionRefusedError
+
+
+async def unreachable_async() -> Any:
+    unreachable()
+
+
+def test_a_database_that_is_down_is_answered_503() -> None:
+    plain = SqlStore(create_engine("sqlite://", creator=unreachable))
+    awaited = AsyncSqlStore(create_async_engine("sqlite+aiosqlite://", async_creator=unreachable_async))
+
+    answers = [deliver(plain, keep), deliver_async(awaited, keep_async)]
+
+    assert [(answer.status, answer.outcome) for answer in answers] == [(503, "store_unavailable")] * 2
+
+
+def test_an_os_error_of_the_handler_is_the_handlers_fault(engine: Engine) -> None:
+    metadata.create_all(engine)
+
+    assert deliver(SqlStore(engine), lambda *_: unreachable()).outcome == "handler_failed"
+
+
 def test_handlers_get_sessions_of_ones_own_class(engine: Engine) -> None:
     store = SqlStore(engine, sessions=sessionmaker(class_=OwnSession))
     store.create_tables()
@@ -91,14 +123,6 @@ def test_handlers_get_sessions_of_ones_own_class(engine: Engine) -> None:
     deliver(store, lambda _, session: seen.append(session))
 
     assert isinstance(seen[0], OwnSession)
-
-
-def keep(message: Message, session: Session | AsyncSession) -> None:
-    session.add(Contact(id="user_42", status=message.verdict.status))
-
-
-async def keep_async(message: Message, session: AsyncSession) -> None:
-    keep(message, session)
 
 
 @pytest.mark.parametrize("kind", ["plain", "async"])
