@@ -74,6 +74,7 @@ def another_database(alias: str, **described: Any) -> Generator[None, None, None
     connections.settings[alias] = connections.settings["default"] | {"OPTIONS": {}} | described
     try:
         call_command("migrate", database=alias, run_syncdb=True, verbosity=0)
+        call_command("flush", database=alias, interactive=False, verbosity=0)
         yield
     finally:
         connections[alias].close()

@@ -1,14 +1,17 @@
 """What only the Django store promises: where Django rolls back without a word, the event is not told as applied."""
 
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Event
 
 import pytest
 
 from tests.consumers.deliveries import NOW, SECRET, event, headers
 from tests.consumers.django_project import FOLDER, another_database
 from vouchpost import Message, Receiver, Router
-from vouchpost.integrations.django.models import Mark, Waiting
+from vouchpost.integrations.django.models import Guard, Mark, Waiting
 from vouchpost.integrations.django.store import DjangoStore
 
 from django.db import DatabaseError, connections, transaction  # isort: skip - after the project is set up
@@ -33,8 +36,6 @@ def on_postgres(postgres: str) -> Iterator[str]:
 @pytest.fixture(params=["on_sqlite", "on_postgres"])
 def alias(request: pytest.FixtureRequest) -> str:
     used: str = request.getfixturevalue(request.param)
-    Mark.objects.using(used).all().delete()
-    Waiting.objects.using(used).all().delete()
     return used
 
 
@@ -59,10 +60,14 @@ def close_the_connection(_: Message, using: str) -> None:
 
 
 def deliver(alias: str, effect: Effect) -> str:
-    router, body = Router(), event()
+    body = event()
+    return receiver(alias, effect).answer(headers=headers(body), body=body).outcome
+
+
+def receiver(alias: str, effect: Effect) -> Receiver:
+    router = Router()
     router.on_verdict(effect)
-    receiver = Receiver(secrets=SECRET, store=DjangoStore(alias), router=router, clock=lambda: NOW)
-    return receiver.answer(headers=headers(body), body=body).outcome
+    return Receiver(secrets=SECRET, store=DjangoStore(alias), router=router, clock=lambda: NOW)
 
 
 def rows(alias: str) -> tuple[int, int]:
@@ -85,6 +90,27 @@ def test_a_transaction_that_postgresql_gave_up_is_the_handlers_failure(on_postgr
 
     assert deliver(on_postgres, catch_an_error) == "handler_failed"
     assert rows(on_postgres) == (0, 0)
+
+
+def test_expecting_waits_for_the_first_verdict_of_a_subject_that_is_being_applied(on_postgres: str) -> None:
+    """And leaves the application's own transaction whole."""
+    applying = Event()
+
+    def effect(_: Message, using: str) -> None:
+        applying.set()
+        time.sleep(0.3)
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(deliver, on_postgres, effect)
+        applying.wait(10)
+        with transaction.atomic(on_postgres):
+            receiver(on_postgres, effect).expect(on_postgres, subject_id="user_42", sequence=2**60)
+            write(on_postgres)
+        pool.submit(connections.close_all)
+
+    assert first.result() == "applied"
+    assert rows(on_postgres) == (1, 1)
+    assert Guard.objects.using(on_postgres).get().sequence == 2**60
 
 
 def test_an_error_that_is_caught_around_a_savepoint_is_no_failure(alias: str) -> None:

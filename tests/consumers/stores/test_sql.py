@@ -1,8 +1,11 @@
 """What only the SQLAlchemy stores promise: whose fault an error is, and tables that every database takes."""
 
 import asyncio
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -16,6 +19,9 @@ from tests.consumers.deliveries import NOW, SECRET, event, headers
 from vouchpost import ConfigurationError, Message, Receiver, Router
 from vouchpost.answer import Answer
 from vouchpost.stores.sql import AsyncSqlStore, SqlStore, metadata
+
+SEQUENCE = 1_795_341_600_123_456
+"""Of the event that is delivered where nothing else is said."""
 
 
 class Base(DeclarativeBase):
@@ -39,9 +45,9 @@ def engine(tmp_path: Path) -> Engine:
     return made
 
 
-def deliver(store: SqlStore, effect: Callable[..., Any]) -> Answer:
-    body = event()
-    return receiver(store, effect).answer(headers=headers(body), body=body)
+def deliver(store: SqlStore, effect: Callable[..., Any], event_id: str = "evt_1", **data: Any) -> Answer:
+    body = event(event_id=event_id, data=data)
+    return receiver(store, effect).answer(headers=headers(body, event_id=event_id), body=body)
 
 
 def deliver_async(store: AsyncSqlStore, effect: Callable[..., Any]) -> Answer:
@@ -142,6 +148,65 @@ def test_sessions_write_to_the_engine_of_the_store_whatever_they_are_bound_to(
 
     with Session(engine) as session:
         assert session.get_one(Contact, "user_42").status == "valid"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_engine(request: pytest.FixtureRequest) -> Engine:
+    if request.param == "sqlite":
+        made: Engine = request.getfixturevalue("engine")
+    else:
+        made = create_engine(f"postgresql+psycopg://{request.getfixturevalue('postgres')}", poolclass=NullPool)
+    for tables in (metadata, Base.metadata):
+        tables.drop_all(made)
+        tables.create_all(made)
+    return made
+
+
+def test_expecting_waits_for_the_first_verdict_of_a_subject_that_is_being_applied(any_engine: Engine) -> None:
+    """And leaves the application's own transaction whole."""
+    store, applying = SqlStore(any_engine), Event()
+
+    def effect(*_: object) -> None:
+        applying.set()
+        time.sleep(0.3)
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(deliver, store, effect)
+        applying.wait(10)
+        with Session(any_engine) as session, session.begin():
+            receiver(store, keep).expect(session, subject_id="user_42", sequence=SEQUENCE + 2)
+            session.add(Contact(id="user_42", status="changed"))
+
+    assert first.result().outcome == "applied"
+    assert deliver(store, keep, "evt_2", sequence=SEQUENCE + 1).outcome == "stale"
+    with Session(any_engine) as session:
+        assert session.get_one(Contact, "user_42").status == "changed"
+
+
+def test_awaiting_an_expectation_waits_for_the_first_verdict_too(postgres: str) -> None:
+    url = f"postgresql+psycopg://{postgres}"
+    plain = create_engine(url, poolclass=NullPool)
+    metadata.drop_all(plain)
+    metadata.create_all(plain)
+
+    async def main() -> tuple[str, str]:
+        engine = create_async_engine(url, poolclass=NullPool)
+        applying = asyncio.Event()
+
+        async def effect(*_: object) -> None:
+            applying.set()
+            await asyncio.sleep(0.3)
+
+        subject, body = receiver(AsyncSqlStore(engine), effect), event()
+        first = asyncio.create_task(subject.answer_async(headers=headers(body), body=body))
+        await applying.wait()
+        async with AsyncSession(engine) as session, session.begin():
+            await subject.expect_async(session, subject_id="user_42", sequence=SEQUENCE + 2)
+        late = event(event_id="evt_2", data={"sequence": SEQUENCE + 1})
+        second = await subject.answer_async(headers=headers(late, event_id="evt_2"), body=late)
+        return (await first).outcome, second.outcome
+
+    assert asyncio.run(main()) == ("applied", "stale")
 
 
 @pytest.mark.parametrize("store", [SqlStore, AsyncSqlStore])

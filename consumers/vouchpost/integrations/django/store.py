@@ -37,8 +37,12 @@ class DjangoStore:
             raise HandlerError from error
 
     def expect(self, handle: str, expectation: Expectation) -> None:
-        at = (expectation.position, expectation.at_s)
-        _advanced(handle, expectation.receiver, expectation.guard, *at)
+        """A verdict may set the subject's first guard at this moment: then that guard is there to be moved."""
+        place = (expectation.receiver, expectation.guard, expectation.position, expectation.at_s)
+        try:
+            _advanced(handle, *place)
+        except InFlightError:
+            _advanced(handle, *place)
 
     def unpark(self, *, receiver: str, event_id: str) -> bool:
         parked = Mark.objects.using(self._using).filter(
