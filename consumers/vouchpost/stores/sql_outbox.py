@@ -6,6 +6,7 @@ Their table is in `sql.metadata`, with those of the marks.
 import inspect
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 
 from sqlalchemy import (
@@ -13,7 +14,6 @@ from sqlalchemy import (
     Column,
     Connection,
     Engine,
-    Insert,
     Integer,
     String,
     Table,
@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
 from vouchpost.errors import ConfigurationError
-from vouchpost.stores.sql import metadata
+from vouchpost.stores.sql import metadata, savepoint
 from vouchpost.submission import Submission
 
 waiting: Final = Table(
@@ -52,13 +52,10 @@ class SqlOutbox:
 
     def add(self, submission: Submission, *, handle: Session | None = None) -> None:
         if handle is not None:
-            _execute_within(handle, _addition(submission))
+            _add(_connection_of(handle), submission)
             return
-        try:
-            with self._engine.begin() as connection:
-                connection.execute(_addition(submission))
-        except IntegrityError:
-            return  # it waits already
+        with self._engine.begin() as connection:
+            _add(connection, submission)
 
     def oldest(self, limit: int) -> Sequence[Submission]:
         with self._engine.connect() as connection:
@@ -82,13 +79,11 @@ class AsyncSqlOutbox:
 
     async def add_async(self, submission: Submission, *, handle: AsyncSession | None = None) -> None:
         if handle is not None:
-            await handle.execute(_addition(submission))
+            connection = await handle.connection(bind_arguments={"clause": waiting})
+            await connection.run_sync(_add, submission)
             return
-        try:
-            async with self._engine.begin() as connection:
-                await connection.execute(_addition(submission))
-        except IntegrityError:
-            return  # it waits already
+        async with self._engine.begin() as connection:
+            await connection.run_sync(_add, submission)
 
     async def oldest_async(self, limit: int) -> Sequence[Submission]:
         async with self._engine.connect() as connection:
@@ -99,9 +94,10 @@ class AsyncSqlOutbox:
             await connection.execute(delete(waiting).where(waiting.c.key == key))
 
 
-def _addition(submission: Submission) -> Insert:
-    details = json.dumps(submission.details())
-    return insert(waiting).values(key=submission.key, email=submission.email, details=details)
+def _add(connection: Connection, submission: Submission) -> None:
+    row = {"key": submission.key, "email": submission.email, "details": json.dumps(submission.details())}
+    with suppress(IntegrityError), savepoint(connection):  # it may wait already
+        connection.execute(insert(waiting).values(row))
 
 
 def _oldest(connection: Connection, limit: int) -> Sequence[Submission]:
@@ -109,11 +105,12 @@ def _oldest(connection: Connection, limit: int) -> Sequence[Submission]:
     return [Submission(row.email, key=row.key, **json.loads(row.details)) for row in rows]
 
 
-def _execute_within(session: Session, statement: Insert) -> None:
+def _connection_of(session: Session) -> Connection:
     """An `AsyncSession` would give back a coroutine that nobody awaits, and the submission would be lost."""
-    result = session.execute(statement)
-    if inspect.iscoroutine(result):
-        result.close()
+    connection = session.connection(bind_arguments={"clause": waiting})
+    if inspect.iscoroutine(connection):
+        connection.close()
         raise ConfigurationError(
             "this session is async: use AsyncSqlOutbox, or await session.run_sync(lambda plain: …) and give on `plain`"
         )
+    return connection

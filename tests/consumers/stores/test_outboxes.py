@@ -192,6 +192,19 @@ def test_it_joins_the_transaction_of_the_application(bench: Bench, *, commit: bo
     assert list(outbox.oldest(10)) == ([submission] if commit else [])
 
 
+def test_a_submission_that_waits_already_leaves_the_transaction_of_the_application_whole(bench: Bench) -> None:
+    outbox, first, second = bench.open(), Submission("ann@example.com"), Submission("bob@example.com")
+    outbox.add(first)
+
+    def work(handle: Any) -> None:
+        outbox.add(first, handle=handle)
+        outbox.add(second, handle=handle)
+
+    bench.rolled_back(work, commit=True)
+
+    assert list(outbox.oldest(10)) == [first, second]
+
+
 def test_an_async_session_takes_part_by_run_sync_and_is_told_so(tmp_path: Path) -> None:
     """Left to itself it would give back a coroutine, and nothing would be stored."""
     bench, submission = SqlAlchemy(f"sqlite:///{tmp_path / 'db'}"), Submission("ann@example.com")
