@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.consumers.asgi_client import AsgiClient
-from tests.consumers.django_project import empty_database
+from tests.consumers.django_project import FOLDER, another_database, empty_database
 from tests.consumers.gateways import KEY, FakeGateway
 from vouchpost import AsyncClient, Message, Receiver, Router
 from vouchpost.gate import Gate
@@ -81,6 +81,16 @@ def test_a_handler_that_commits_by_itself_is_rolled_back(site: Site, vouchpost_e
 
     assert site.post(vouchpost_event()).status_code == 500
     assert site.effects() == []
+
+
+def test_a_store_on_another_database_commits_by_itself_too(site: Site, vouchpost_event: EventFactory) -> None:
+    with another_database("crm", NAME=str(FOLDER / "crm"), ATOMIC_REQUESTS=True):
+        router = Router()
+        router.on_verdict(lambda *_: None)
+        receiver = Receiver(secrets=SECRET, store=DjangoStore("crm"), router=router)
+        site.urls = [path("webhooks/vouchpost", view(receiver))]
+
+        assert site.post(vouchpost_event()).json() == {"outcome": "applied"}
 
 
 def test_a_large_body_is_not_read_whole(site: Site, vouchpost_event: EventFactory) -> None:
