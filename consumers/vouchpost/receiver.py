@@ -14,7 +14,15 @@ from typing import Any, Final
 
 from vouchpost.answer import Answer, accepted, refused
 from vouchpost.apply import AsyncStore, Store, apply, apply_async, park, park_async
-from vouchpost.errors import ApplyError, BodyTooLargeError, ConfigurationError, HandlerError, ParkError, VouchpostError
+from vouchpost.errors import (
+    ApplyError,
+    BodyTooLargeError,
+    ConfigurationError,
+    HandlerError,
+    ParkError,
+    StoreUnavailableError,
+    VouchpostError,
+)
 from vouchpost.message import Message
 from vouchpost.replay import DEFAULT_RETENTION, Claim, Expectation, Outcome, checked_name, checked_retention, claim_of
 from vouchpost.router import Handler, Router, run, run_async
@@ -78,8 +86,11 @@ class Receiver:
 
     def refuse(self, error: VouchpostError) -> Answer:
         """The answer to an error, counted and logged. The traceback of a handler is logged as it is."""
-        cause = error.__cause__ if isinstance(error, HandlerError) else None
-        _warn("event.refused %s receiver=%s", error.reason, self.name, cause)
+        if isinstance(error, StoreUnavailableError):
+            _warn("event.refused %s receiver=%s cause=%s", error.reason, self.name, _causes(error))
+        else:
+            cause = error.__cause__ if isinstance(error, HandlerError) else None
+            _warn("event.refused %s receiver=%s", error.reason, self.name, error=cause)
         return self._counted(refused(error))
 
     def receive(self, *, headers: Headers, body: bytes) -> Outcome:
@@ -158,7 +169,7 @@ class Receiver:
         return int(self._clock()) - self._retention_s
 
     def _tell_parked(self, message: Message, error: ParkError) -> None:
-        _warn("event.parked %s receiver=%s", message.id, self.name, error)
+        _warn("event.parked %s receiver=%s", message.id, self.name, error=error)
 
     def _opened(self, headers: Headers, body: bytes) -> tuple[Message, Handler | None]:
         message = self._verifier.verify(headers=headers, body=body)
@@ -185,10 +196,19 @@ class Receiver:
         return answer
 
 
-def _warn(line: str, what: str, receiver: str, error: BaseException | None) -> None:
+def _causes(error: BaseException) -> str:
+    """What the database's library raised, and its driver before it, by type: their words may hold an address."""
+    kinds, cause = [], error.__cause__
+    while cause is not None:
+        kinds.append(f"{type(cause).__module__}.{type(cause).__qualname__}")
+        cause = cause.__cause__
+    return ",".join(kinds)
+
+
+def _warn(line: str, *fields: str, error: BaseException | None = None) -> None:
     import logging  # noqa: PLC0415 - a fifth of what importing the kit would cost
 
-    logging.getLogger("vouchpost").warning(line, what, receiver, exc_info=error)
+    logging.getLogger("vouchpost").warning(line, *fields, exc_info=error)
 
 
 class BodyBuffer:

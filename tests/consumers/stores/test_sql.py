@@ -97,6 +97,15 @@ def test_tables_that_nobody_made_are_answered_503(engine: Engine) -> None:
     assert deliver(SqlStore(engine), lambda *_: None).outcome == "store_unavailable"
 
 
+def test_what_the_database_raised_is_logged_by_type_and_never_in_its_words(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    deliver(SqlStore(engine), lambda *_: None)
+
+    assert "cause=sqlalchemy.exc.OperationalError,sqlite3.OperationalError" in caplog.text
+    assert "vouchpost_marks" not in caplog.text
+
+
 def unreachable() -> Any:
     """As asyncpg says it of a server that is down."""
     raise ConnectionRefusedError
