@@ -54,11 +54,8 @@ class MemoryStore:
         return self.forget(receiver=receiver, before_s=before_s, limit=limit)
 
     def expect(self, handle: Any, expectation: Expectation) -> None:  # noqa: ARG002 - there is no transaction to join
-        key = (expectation.receiver, expectation.guard)
         with self._lock:
-            latest, _ = self._guards.get(key, (None, 0))
-            if is_newer(expectation.position, latest):
-                self._guards[key] = (expectation.position, expectation.at_s)
+            self._advance((expectation.receiver, expectation.guard), expectation.position, expectation.at_s)
 
     async def expect_async(self, handle: Any, expectation: Expectation) -> None:
         self.expect(handle, expectation)
@@ -92,7 +89,13 @@ class MemoryStore:
         with self._lock:
             self._marks[claim.receiver, claim.event_id] = (outcome, claim.at_s)
             if outcome is Outcome.APPLIED and claim.guard is not None and claim.position is not None:
-                self._guards[claim.receiver, claim.guard] = (claim.position, claim.at_s)
+                self._advance((claim.receiver, claim.guard), claim.position, claim.at_s)
+
+    def _advance(self, key: _Key, position: Position, at_s: int) -> None:
+        """Whoever calls it holds the lock. A guard is moved by `expect` too, while a claim is held."""
+        latest, _ = self._guards.get(key, (None, 0))
+        if is_newer(position, latest):
+            self._guards[key] = (position, at_s)
 
     def let_go(self, claim: Claim) -> None:
         with self._lock:
