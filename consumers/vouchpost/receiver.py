@@ -25,7 +25,7 @@ from vouchpost.errors import (
 )
 from vouchpost.message import Message
 from vouchpost.replay import DEFAULT_RETENTION, Claim, Expectation, Outcome, checked_name, checked_retention, claim_of
-from vouchpost.router import Handler, Router, run, run_async
+from vouchpost.router import Handler, Router, is_plain, run, run_async
 from vouchpost.signature import DEFAULT_BODY_LIMIT, DEFAULT_TOLERANCE_S, Headers, Verifier
 
 _FORGET_EVERY_S: Final = 3600
@@ -78,7 +78,7 @@ class Receiver:
             return self.refuse(error)
 
     async def answer_async(self, *, headers: Headers, body: bytes) -> Answer:
-        """`answer`, for servers that await; a plain store is driven from a thread."""
+        """`answer`, for servers that await; a plain store, or MemoryStore's plain handler, is driven from a thread."""
         try:
             return self._counted(accepted(await self.receive_async(headers=headers, body=body)))
         except VouchpostError as error:
@@ -98,27 +98,29 @@ class Receiver:
         if self._plain is None:
             raise ConfigurationError("this store is async: await receive_async, or answer_async")
         message, handler = self._opened(headers, body)
-        if handler is None:
-            return Outcome.IGNORED
+        return Outcome.IGNORED if handler is None else self._applied(self._plain, message, handler)
+
+    def _applied(self, store: Store, message: Message, handler: Handler) -> Outcome:
         claim = self._claim(message)
         try:
-            outcome = apply(self._plain, claim, partial(run, handler, message))
+            outcome = apply(store, claim, partial(run, handler, message))
         except ParkError as error:
             self._tell_parked(message, error)
-            outcome = park(self._plain, claim)
+            outcome = park(store, claim)
         if self._is_time_to_forget():
             self.forget()
         return outcome
 
     async def receive_async(self, *, headers: Headers, body: bytes) -> Outcome:
-        """Verifies and applies one delivery, awaiting the store and the handler."""
-        if self._async is None:
-            import asyncio  # noqa: PLC0415 - a plain consumer never pays for it
-
-            return await asyncio.to_thread(self.receive, headers=headers, body=body)
+        """Verifies and applies one delivery, awaiting the store and the handler; a plain one of them in a thread."""
         message, handler = self._opened(headers, body)
         if handler is None:
             return Outcome.IGNORED
+        if self._plain is not None and (self._async is None or is_plain(handler)):
+            import asyncio  # noqa: PLC0415 - a plain consumer never pays for it
+
+            return await asyncio.to_thread(self._applied, self._plain, message, handler)
+        assert self._async is not None
         claim, effect = self._claim(message), partial(run_async, handler, message)
         try:
             outcome = await apply_async(self._async, claim, effect, limit_s=self._handler_limit_s)

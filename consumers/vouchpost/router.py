@@ -41,14 +41,19 @@ class Router:
         return self._handlers.get(kind)
 
 
+def is_plain(handler: Handler) -> bool:
+    """Whether it is called and not awaited, as far as that can be told before it is."""
+    return not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__))
+
+
 def run(handler: Handler, message: Message, handle: Any) -> None:
     """Calls a plain handler."""
-    if inspect.iscoroutinefunction(handler):
+    if not is_plain(handler):
         raise HandlerError("an async handler needs an async store")
     result = handler(message, handle)
     if inspect.iscoroutine(result):
         result.close()
-        raise HandlerError("an async handler needs an async store")
+        raise HandlerError("an async handler needs an async store, and an `async def` by which it is known")
 
 
 async def run_async(handler: Handler, message: Message, handle: Any) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import threading
 from typing import Any, ClassVar
 
 import pytest
@@ -99,6 +100,29 @@ def test_a_handler_that_takes_too_long_is_stopped_and_runs_again() -> None:
         return [(await subject.answer_async(headers=headers(body), body=body)).outcome for _ in range(2)]
 
     assert asyncio.run(main()) == ["handler_failed", "applied"]
+
+
+def test_a_plain_handler_does_not_hold_up_the_event_loop() -> None:
+    ran_in: list[threading.Thread] = []
+
+    subject, body = receiver(lambda *_: ran_in.append(threading.current_thread())), event()
+    outcome = asyncio.run(subject.receive_async(headers=headers(body), body=body))
+
+    assert outcome is Outcome.APPLIED
+    assert ran_in != [threading.main_thread()]
+
+
+def test_an_object_whose_call_is_async_is_awaited() -> None:
+    class Handler:
+        ran_in: ClassVar[list[threading.Thread]] = []
+
+        async def __call__(self, *_: object) -> None:
+            self.ran_in.append(threading.current_thread())
+
+    subject, body = receiver(Handler()), event()
+    asyncio.run(subject.receive_async(headers=headers(body), body=body))
+
+    assert Handler.ran_in == [threading.main_thread()]
 
 
 def test_a_cancelled_delivery_leaves_nothing_behind() -> None:
