@@ -23,6 +23,7 @@ from vouchpost.message import Message
 from vouchpost.signature import Verifier
 from vouchpost.verdict import VERDICT_TYPES
 
+_DESCRIPTION: Final = "vouchpost listen"
 _PATIENCE_S: Final = 3.0  # somebody waits at a terminal
 _STYLES: Final = {"valid": "green", "risky": "yellow", "invalid": "red", "unknown": "magenta"}
 
@@ -90,11 +91,26 @@ def _secrets(
     if not key:
         raise typer.BadParameter("--subscribe needs an API key: --key vp_test_…, or VOUCHPOST_API_KEY")
     with Client(key=key, url=url, total_s=_PATIENCE_S) as client:
-        subscription = client.subscribe(listener.url, description="vouchpost listen")
+        _remove_earlier(client, listener.url)
+        subscription = client.subscribe(listener.url, description=_DESCRIPTION)
         try:
             yield [subscription.secret]
         finally:
+            _remove(client, subscription.id)
+
+
+def _remove_earlier(client: Client, url: str) -> None:
+    """Those that a `listen` on this port could not remove: their events would come too, signed with other secrets."""
+    for subscription in list(client.subscriptions()):
+        if subscription.url == url and subscription.raw.get("description") == _DESCRIPTION:
             client.unsubscribe(subscription.id)
+
+
+def _remove(client: Client, subscription_id: str) -> None:
+    try:
+        client.unsubscribe(subscription_id)
+    except VouchpostError as error:
+        raise _ended(f"subscription {subscription_id} could not be removed: {error}") from error
 
 
 def _shown(

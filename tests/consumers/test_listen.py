@@ -17,6 +17,7 @@ import pytest
 
 from tests.consumers.deliveries import SECRET, event, headers
 from tests.consumers.served import Handler, ServedGateway, serving
+from vouchpost_gateway.embedded.ports import free_port
 
 
 class Gateway(ServedGateway):
@@ -25,6 +26,7 @@ class Gateway(ServedGateway):
     def __init__(self) -> None:
         super().__init__(_Subscriptions)
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
+        self.has: list[dict[str, Any]] = []
 
 
 class _Subscriptions(Handler):
@@ -33,6 +35,9 @@ class _Subscriptions(Handler):
     def do_POST(self) -> None:  # noqa: N802 -- http.server names it
         self.server.asked.append(("POST", self.path, self.content()))
         self.answer(201, json.dumps({"id": "sub_1", "secret": SECRET}).encode())
+
+    def do_GET(self) -> None:  # noqa: N802 -- http.server names it
+        self.answer(200, json.dumps({"items": self.server.has, "next_cursor": None}).encode())
 
     def do_DELETE(self) -> None:  # noqa: N802 -- http.server names it
         self.server.asked.append(("DELETE", self.path, {}))
@@ -86,6 +91,36 @@ def test_it_subscribes_prints_what_is_pushed_and_unsubscribes(gateway: Gateway, 
     assert "refused no_matching_signature" in printed
     assert "\x1b[31m" not in printed
     assert SECRET not in printed
+
+
+def test_what_an_earlier_one_left_behind_on_this_port_is_removed(gateway: Gateway) -> None:
+    port = free_port()
+    here, ours = f"http://127.0.0.1:{port}/", "vouchpost listen"
+    gateway.has = [
+        {"id": "sub_left", "url": here, "description": ours},
+        {"id": "sub_elsewhere", "url": "http://127.0.0.1:1/", "description": ours},
+        {"id": "sub_of_somebody", "url": here, "description": "crm"},
+    ]
+
+    process = listen("--subscribe", "--url", gateway.url, "--key", "vp_test_1", "--port", str(port))
+    url_of(process)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=10)
+
+    removed = [path.rpartition("/")[2] for method, path, _ in gateway.asked if method == "DELETE"]
+    assert removed == ["sub_left", "sub_1"]
+
+
+def test_a_subscription_that_cannot_be_removed_is_named() -> None:
+    with serving(Gateway()) as gateway:
+        process = listen("--subscribe", "--url", gateway.url, "--key", "vp_test_1")
+        url_of(process)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=20)
+
+    assert process.returncode == 1
+    assert "subscription sub_1 could not be removed: " in printed
+    assert "Traceback" not in printed
 
 
 def test_with_a_secret_of_its_own_it_needs_no_gateway() -> None:
