@@ -6,9 +6,8 @@ from typing import Annotated
 import typer
 
 from vouchpost_gateway import roles
-from vouchpost_gateway.cli.binding import PortTakenError, bindable
+from vouchpost_gateway.cli.binding import bindable
 from vouchpost_gateway.cli.process import explained, logging_as, run
-from vouchpost_gateway.domain.errors import VouchpostError
 from vouchpost_gateway.settings import Settings, load_settings
 
 
@@ -36,11 +35,8 @@ def worker(role: Annotated[Role, typer.Option(help="What this worker does.")]) -
 
 
 def _can_listen(settings: Settings, *, api: bool) -> None:
-    """In words, before the servers say it in theirs. Not for good: the port may be free at the next start."""
-    try:
-        if api and settings.api_port:
-            bindable("api_port", settings.api_host, settings.api_port)
-        if settings.metrics_port:
-            bindable("metrics_port", settings.metrics_host, settings.metrics_port)
-    except PortTakenError as error:
-        raise VouchpostError(str(error)) from error
+    """In words, before the servers say it in theirs."""
+    if api:
+        bindable("api_port", settings.api_host, settings.api_port)
+    if settings.metrics_port:
+        bindable("metrics_port", settings.metrics_host, settings.metrics_port)

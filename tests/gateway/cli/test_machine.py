@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from vouchpost_gateway.cli.binding import CannotListenError
 from vouchpost_gateway.cli.machine import Machine, is_up, listens, plan_machine
-from vouchpost_gateway.domain.errors import Misconfigured
 from vouchpost_gateway.embedded.home import Home
 from vouchpost_gateway.embedded.supervisor import Child
 from vouchpost_gateway.setting_types import HostPort
@@ -88,7 +88,7 @@ def test_a_port_that_is_taken_is_named_by_its_variable(tmp_path: Path, setting: 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-        with pytest.raises(Misconfigured) as refused:
+        with pytest.raises(CannotListenError) as refused:
             planned(tmp_path, **{setting: port})
 
     assert str(refused.value).startswith(

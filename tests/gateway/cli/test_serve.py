@@ -43,6 +43,18 @@ def test_a_role_whose_port_is_taken_says_so_by_the_name_of_the_setting(role: tup
     assert len(ended.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("role", ["api", "up"])
+def test_a_host_that_is_not_of_this_machine_is_named_by_its_setting(tmp_path: Path, role: str) -> None:
+    env = {**os.environ, "VOUCHPOST_API_HOST": "192.0.2.1", "VOUCHPOST_METRICS_PORT": "0"}
+    command = [sys.executable, "-P", "-m", "vouchpost", role]
+
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
+
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("VOUCHPOST_API_HOST: cannot listen on 192.0.2.1:8080: ")
+
+
 @contextmanager
 def _serving(log: Path, *role: str) -> Iterator[subprocess.Popen[str]]:
     env = {**os.environ, "VOUCHPOST_API_PORT": "0", "VOUCHPOST_METRICS_PORT": "0"}
