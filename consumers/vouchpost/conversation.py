@@ -53,9 +53,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
-    """No complete answer came; the gateway may have seen the request, or not."""
+    """No complete answer came; the gateway may have seen the request, or not: certainly not if it was not reached."""
 
     why: str
+    is_reached: bool = True
 
 
 Result = TypeVar("Result")
@@ -229,7 +230,7 @@ def _comes_later(reply: Reply) -> bool:
 
 def _given_up(reply: Reply | NoReply, asked_s: float | None) -> UnreachableError | OverloadedError:
     if isinstance(reply, NoReply):
-        return UnreachableError(f"{UnreachableError.__doc__} {reply.why}")
+        return UnreachableError(f"{UnreachableError.__doc__} {reply.why}" if reply.is_reached else reply.why)
     return OverloadedError(status=reply.status, retry_after_s=asked_s)
 
 

@@ -2,6 +2,8 @@
 
 import os
 import random
+import socket
+import ssl
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -50,8 +52,26 @@ def request_of(step: Send) -> dict[str, Any]:
 
 
 def no_reply(error: httpx.HTTPError) -> NoReply:
-    """The name of what happened, not its text: that may hold the URL."""
+    """The name of what happened, not its text: that may hold the URL, and a password in it."""
+    if isinstance(error, httpx.ConnectError):
+        url = error.request.url.copy_with(userinfo=b"", path="/", query=None, fragment=None)
+        return NoReply(f"Cannot reach {str(url).rstrip('/')}: {_why_not(error)}.", is_reached=False)
     return NoReply(f"{type(error).__name__}.")
+
+
+def _why_not(error: BaseException) -> str:
+    """In the system's words, which lie at the bottom of what its callers made of them."""
+    while (below := error.__cause__ or error.__context__) is not None:
+        error = below
+    match error:
+        case ssl.SSLCertVerificationError():
+            return f"its certificate is not trusted, {error.verify_message}"
+        case socket.gaierror():
+            return "there is no such host"
+        case OSError(errno=int(number)) if not isinstance(error, ssl.SSLError):
+            return os.strerror(number).lower()
+        case _:
+            return type(error).__name__
 
 
 def submission_of(

@@ -259,6 +259,17 @@ def test_leaving_early_sends_no_more(shell: Any) -> None:
     assert len(sent) <= 3
 
 
+def test_a_gateway_that_is_not_there_is_said_to_be_out_of_reach_and_where(shell: Any) -> None:
+    """It is no time-out; and a password in the URL stays where it is."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+
+    with pytest.raises(UnreachableError) as failed:
+        shell(url=f"http://user:hunter2@127.0.0.1:{port}/path", total_s=0.3)("get", "vrf_1")
+
+    assert str(failed.value) == f"Cannot reach http://127.0.0.1:{port}: connection refused."
+
+
 def test_with_a_breaker_a_gateway_that_is_away_is_not_asked_by_every_call() -> None:
     calls, clock = 0, FrozenClock(0)
 

@@ -178,7 +178,7 @@ def test_a_port_that_is_taken_is_said_and_how_to_choose_another() -> None:
         (("--secret", "whsec_short"), "24 to 64 bytes"),
         (
             ("--subscribe", "--key", "vp_test_1", "--url", "http://127.0.0.1:9"),
-            "time limit. ConnectError. Is `vouchpost up`",
+            "Cannot reach http://127.0.0.1:9: connection refused. Is `vouchpost up`",
         ),
         (("--subscribe",), "VOUCHPOST_API_KEY"),
     ],
