@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Protocol
 
 from vouchpost_gateway.domain.delivery import Attempt, DeliveryProgress, DeliveryState, Outcome
@@ -23,7 +24,7 @@ SLOW_AFTER_S = 2.0
 
 _KEPT_ATTEMPTS = 5
 _MAX_CLAIMS = 20
-_USER_AGENT = "Vouchpost/1 (+https://www.standardwebhooks.com)"
+_USER_AGENT = f"Vouchpost/{version('vouchpost')}"
 
 
 class Sender(Protocol):

@@ -1,9 +1,11 @@
 """One attempt: prepare and settle as tables, and what Deliver does with a claim."""
 
 import base64
+import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import standardwebhooks
@@ -94,6 +96,14 @@ def test_a_retired_secret_signs_no_more() -> None:
     prepared = prepare(SUBSCRIPTION, EVENT, now_ms=NOW_MS + 1, mode=Mode.LIVE)
 
     assert len(prepared.headers["webhook-signature"].split(" ")) == 1
+
+
+def test_a_push_says_which_release_of_what_it_comes_from_and_names_nobody_else() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+
+    headers = prepare(SUBSCRIPTION, EVENT, now_ms=NOW_MS, mode=Mode.LIVE).headers
+
+    assert headers["user-agent"] == f"Vouchpost/{project['version']}"
 
 
 def test_the_subscribers_headers_go_along_and_never_in_the_place_of_ours() -> None:
