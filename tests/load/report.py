@@ -69,8 +69,10 @@ def latest(path: Path = RESULTS) -> list[dict[str, Any]]:
 def markdown(records: Iterable[Mapping[str, Any]]) -> str:
     rows = list(records)
     on = rows[-1]["machine"] if rows else {}
-    head = "| what | must reach | aim | measured |\n|---|---|---|---|\n"
-    body = "".join(f"| {row['what']} | {row['must']} | {row['aim']} | {row['measured']} |\n" for row in rows)
+    head = "| what | must reach | aim | measured | |\n|---|---|---|---|---|\n"
+    body = "".join(
+        f"| {row['what']} | {row['must']} | {row['aim']} | {row['measured']} | {_met(row)} |\n" for row in rows
+    )
     where = ", ".join(f"{name} {on[name]}" for name in ("cores", "cpu", "kernel", "python", "redis") if on.get(name))
     commits = ", ".join(dict.fromkeys(row["machine"].get("commit", "") for row in rows))
     calls = [row["machine"]["call_ns"] for row in rows if "call_ns" in row["machine"]]
@@ -86,6 +88,13 @@ def write_readme(path: Path = README, results: Path = RESULTS) -> None:
     if not (begin and end):
         raise ValueError(f"{path} has no {BEGIN} … {END}")
     path.write_text(f"{before}{BEGIN}\n{markdown(latest(results))}{END}{after}")
+
+
+def _met(row: Mapping[str, Any]) -> str:
+    """Nothing for a figure of which nothing is asked."""
+    if not row["must"]:
+        return ""
+    return "met" if row["ok"] else "**missed**"
 
 
 def _call_ns() -> int:

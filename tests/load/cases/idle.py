@@ -39,7 +39,7 @@ def latency(seconds: float) -> Result:
         what="idle system, one request, accept → received",
         must="p50 ≤ 20 ms",
         aim="8 ms",
-        measured=f"p50 {p50} ms at 10/s; median {median:.1f} ms of {len(at_rest.received_ms)} at rest",
+        measured=f"p50 {p50} ms at 10/s; {median:.1f} ms at rest (median of {len(at_rest.received_ms)})",
         ok=p50 is not None and p50 <= 20 and median <= 20 and not at_ten.lost and not at_rest.lost,
         figures={
             "warm_p50_ms": p50,
