@@ -1,4 +1,4 @@
-"""When to try again. Every rule takes values and returns a time to wait, or None for "no more".
+"""When to try again. Every rule takes values; a time to wait, or a moment, that it returns is None for "no more".
 
 `random` is always one number drawn uniformly from [0, 1).
 """
@@ -118,8 +118,11 @@ def next_check_delay_s(
     return delay_s if now_ms + delay_s * 1000 <= first_check_ms + window_s * 1000 else None
 
 
-def next_planned_ms(delays_ms: Sequence[int], *, since_ms: int, now_ms: int) -> int | None:
-    """Milliseconds until the first of the times that the delays, one after the other, lead to, and that is to come."""
+def next_planned_delay_ms(delays_ms: Sequence[int], *, since_ms: int, now_ms: int) -> int | None:
+    """How long until the first planned time still ahead; None when all have passed.
+
+    Planned times are `since_ms` plus the running sum of the delays.
+    """
     times = (since_ms + total for total in accumulate(delays_ms))
     return next((time - now_ms for time in times if time > now_ms), None)
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from vouchpost_gateway.domain.commitment import Commitment
 from vouchpost_gateway.domain.event import Event, verdict_event
 from vouchpost_gateway.domain.lane import Claim, Ring
-from vouchpost_gateway.domain.retry import next_planned_ms
+from vouchpost_gateway.domain.retry import next_planned_delay_ms
 from vouchpost_gateway.domain.subscription import Subscription
 from vouchpost_gateway.domain.verification import CheckRun, Status, Verdict, Verification
 from vouchpost_gateway.domain.world import World
@@ -84,7 +84,7 @@ class Commit:
                 targets=self._targets(known, event),
                 set_revision=known.revision if event else None,
                 cache_ms=self._cache_ms(verdict) if cacheable else 0,
-                recheck_ms=self._recheck_ms(verification, verdict),
+                recheck_ms=self._recheck_delay_ms(verification, verdict),
                 dead=verdict.status is Status.UNKNOWN,
             )
             answer, rings = await self.records.commit(world, verification, claim, made, normalised=verdict.normalised)
@@ -105,15 +105,15 @@ class Commit:
     def _cache_ms(self, verdict: Verdict) -> int:
         return 0 if verdict.degraded else self.rules.cache_ms.get(verdict.status, 0)
 
-    def next_recheck_ms(self, verification: Verification, *, now_ms: int) -> int | None:
-        """When a verdict that a recheck left standing is looked at again; None when it is not degraded, or never."""
+    def next_recheck_delay_ms(self, verification: Verification, *, now_ms: int) -> int | None:
+        """How long until a verdict that a recheck left standing is looked at again; None: never, or not degraded."""
         if verification.verdict is None or not verification.verdict.degraded or verification.checked_ms is None:
             return None
         planned = self.rules.recheck_delays_ms[max(verification.revision - 1, 0) :]
-        return next_planned_ms(planned, since_ms=verification.checked_ms, now_ms=now_ms)
+        return next_planned_delay_ms(planned, since_ms=verification.checked_ms, now_ms=now_ms)
 
-    def _recheck_ms(self, verification: Verification, verdict: Verdict) -> int | None:
-        """A degraded verdict is looked at again, each time later, a limited number of times.
+    def _recheck_delay_ms(self, verification: Verification, verdict: Verdict) -> int | None:
+        """How long until a degraded verdict is looked at again, each time later, a limited number of times.
 
         Never sooner than the mail host asked for: a greylist counts from the start again for those who come too soon.
         """

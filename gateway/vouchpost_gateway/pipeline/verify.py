@@ -159,7 +159,7 @@ class Verify:
     def _stands(self, claim: Claim, verification: Verification, verdict: Verdict, *, now_ms: int, took_ms: int) -> Done:
         """The recheck told nothing: what was known stands, nobody is told otherwise, and the next recheck comes."""
         run = _run(verification, verdict, now_ms, took_ms)
-        delay_ms = self.commit.next_recheck_ms(verification, now_ms=now_ms)
+        delay_ms = self.commit.next_recheck_delay_ms(verification, now_ms=now_ms)
         if delay_ms is None:
             return Done(Settlement(SettlementKind.DONE, claim.item, claim.token, run=run))
         return Done(Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=delay_ms, run=run))
