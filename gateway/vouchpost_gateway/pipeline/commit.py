@@ -71,7 +71,9 @@ class Commit:
     ) -> None:
         """Returns when the verdict is stored, or when it is someone else's to store."""
         email_hash = await self.records.email_hash(world, verdict.normalised or verification.address)
-        revision, event = _told(verification, verdict, at_ms=now_ms, checked_ms=checked_ms, email_hash=email_hash)
+        revision, event = _revision_and_event(
+            verification, verdict, at_ms=now_ms, checked_ms=checked_ms, email_hash=email_hash
+        )
         known = await self.subscriptions.cached(world)
         for _ in range(_MAX_ROUNDS):
             made = Commitment(
@@ -123,10 +125,13 @@ class Commit:
         return max(delays[verification.revision], round((verdict.retry_after_s or 0) * 1000))
 
 
-def _told(
+def _revision_and_event(
     verification: Verification, verdict: Verdict, *, at_ms: int, checked_ms: int, email_hash: str
 ) -> tuple[int, Event | None]:
-    """The revision and the event of a verdict that is news; those that were, and no event, for one that is none."""
+    """When the verdict differs from the last one: the next revision and its event.
+
+    Otherwise: the current revision and None.
+    """
     if not _is_news(verification, verdict):
         return verification.revision, None
     revision = verification.revision + 1
