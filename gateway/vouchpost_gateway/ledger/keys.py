@@ -1,4 +1,4 @@
-"""Every key of the ledger, in one table. Nothing else writes a key name.
+"""Every key of the ledger, in one table. No other module names a key, but for arq's queues and jobs: `bells.py`.
 
 All keys of a world share one hash tag, its partition, so each script stays in one slot of a cluster.
 
