@@ -26,7 +26,7 @@ class DeliveryState(StrEnum):
 class Attempt:
     """One HTTP request of a delivery, numbered from 1.
 
-    `status_code` is None when no answer came; `error` then says why, from the closed list of `transport.sender`.
+    `status_code` is None when no answer came; `error` then says why, as `domain.outcome.Failure` lists it.
     `excerpt` holds at most 512 bytes of a failed answer, as text.
     """
 
