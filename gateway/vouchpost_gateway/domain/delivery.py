@@ -11,7 +11,6 @@ class Outcome(StrEnum):
 
     DELIVERED = "delivered"
     RETRYABLE = "retryable"
-    PERMANENT = "permanent"
     GONE = "gone"
 
 
