@@ -134,6 +134,8 @@ class BellState(StrEnum):
 class Turn:
     """What one turn answered. Times are the ledger's, in milliseconds.
 
+    `answers` has one for each settlement, in order: `ok`; `stale`, the item is not held under that token any more;
+    `gone`, a delivered item was not in the lane.
     `set_revision` is that of the world's subscriptions: what was read of them at an earlier one may have changed.
     """
 
