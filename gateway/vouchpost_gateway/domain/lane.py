@@ -122,12 +122,12 @@ class NextStep(StrEnum):
 
 
 class BellState(StrEnum):
-    """What became of our hold on the lane."""
+    """What became of our hold on the lane. Whoever does not hold it any more ends its slice."""
 
-    HELD = "held"
-    IDLE = "idle"
-    HANDED = "handed"
-    SUPERSEDED = "superseded"
+    HELD = "held"  # still ours
+    IDLE = "idle"  # let go: nothing is due now, the next work to come rings
+    HANDED = "handed"  # let go: something is due, and another slice was rung for
+    SUPERSEDED = "superseded"  # a later ring gave it to another slice, or the turn was only to settle
 
 
 @value(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class Turn:
     """What one turn answered. Times are the ledger's, in milliseconds.
 
     `answers` has one for each settlement, in order: `ok`; `stale`, the item is not held under that token any more;
-    `gone`, a delivered item was not in the lane.
+    `gone`, a delivered item is neither in the lane nor a dead letter.
     `set_revision` is that of the world's subscriptions: what was read of them at an earlier one may have changed.
     """
 
