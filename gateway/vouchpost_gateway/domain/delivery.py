@@ -5,6 +5,9 @@ from enum import StrEnum
 from vouchpost_gateway.domain.ids import DeliveryRef
 from vouchpost_gateway.domain.value import value
 
+KEPT_ATTEMPTS = 5
+"""How many of a delivery's last attempts are kept."""
+
 
 class Outcome(StrEnum):
     """What an attempt meant for its delivery."""

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgpack
 
-from vouchpost_gateway.domain.delivery import Attempt, DeliveryProgress, DeliveryState, Outcome
+from vouchpost_gateway.domain.delivery import KEPT_ATTEMPTS, Attempt, DeliveryProgress, DeliveryState, Outcome
 from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.event import Event
 from vouchpost_gateway.domain.value import value
@@ -38,9 +38,6 @@ from vouchpost_gateway.domain.verification import (
 FORMAT = 1
 HEAD = b"\x01\xb0"
 """The format number and the mark of a 16-character text: the script that accepts puts the sequence behind it."""
-
-KEPT_ATTEMPTS = 5
-"""How many of a delivery's last attempts are kept."""
 
 
 @value(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Protocol
 
-from vouchpost_gateway.domain.delivery import Attempt, DeliveryProgress, DeliveryState, Outcome
+from vouchpost_gateway.domain.delivery import KEPT_ATTEMPTS, Attempt, DeliveryProgress, DeliveryState, Outcome
 from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.event import Event, with_address
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, time_ms
@@ -22,7 +22,6 @@ from vouchpost_gateway.pipeline.work import Done
 SLOW_AFTER_S = 2.0
 """An answer slower than this moves the subscription to the slow class."""
 
-_KEPT_ATTEMPTS = 5
 _MAX_CLAIMS = 20
 _USER_AGENT = f"Vouchpost/{version('vouchpost')}"
 
@@ -226,7 +225,7 @@ def _with_attempt(progress: DeliveryProgress, answer: Answer, outcome: Outcome, 
     )
     return DeliveryProgress(
         attempt_count=attempt.number,
-        attempts=(*progress.attempts, attempt)[-_KEPT_ATTEMPTS:],
+        attempts=(*progress.attempts, attempt)[-KEPT_ATTEMPTS:],
         since_ms=progress.since_ms if progress.since_ms is not None else turn.now_ms,
         attempts_before=progress.attempts_before,
     )

@@ -1,7 +1,7 @@
 import msgpack
 import pytest
 
-from vouchpost_gateway.domain.delivery import Attempt, DeliveryProgress, DeliveryState, Outcome
+from vouchpost_gateway.domain.delivery import KEPT_ATTEMPTS, Attempt, DeliveryProgress, DeliveryState, Outcome
 from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.event import Event
 from vouchpost_gateway.domain.verification import (
@@ -16,7 +16,6 @@ from vouchpost_gateway.domain.verification import (
 )
 from vouchpost_gateway.ledger.record import (
     HEAD,
-    KEPT_ATTEMPTS,
     RequestSection,
     VerdictSection,
     pack_delivery,
