@@ -1,4 +1,7 @@
-"""Everything that can be wrong with a request or a step, as one tree. The docstring is the message.
+"""What goes wrong with a request or a step and reaches its caller, as one tree; modules above hang their own into it.
+
+Where the raiser has nothing more to say, the docstring is the message. Errors that a module catches itself, and
+texts that have no meaning (`Malformed…Error` of this package), are not in it.
 
 VouchpostError
 ├── RequestRefused            the caller can do something about it
