@@ -10,7 +10,9 @@ from vouchpost_gateway.domain.errors import InvalidField
 from vouchpost_gateway.domain.ids import encode
 from vouchpost_gateway.domain.world import Mode, Scope, World
 
-_SHAPE = re.compile(r"vp_(live|test)_(\d\d)([0-9a-hjkmnp-tv-z]{12})_([A-Za-z0-9_-]{43})")
+_ID_SHAPE = r"vp_(live|test)_(\d\d)([0-9a-hjkmnp-tv-z]{12})"
+_ID = re.compile(_ID_SHAPE)
+_KEY = re.compile(rf"{_ID_SHAPE}_([A-Za-z0-9_-]{{43}})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,17 @@ class Partner:
 
 def parse_key(text: str) -> PresentedKey | None:
     """The parts of a presented key; None when it does not have the shape of one."""
-    match = _SHAPE.fullmatch(text)
+    match = _KEY.fullmatch(text)
     if match is None:
         return None
     mode, partition, short_id, secret = match.groups()
     return PresentedKey(Mode(mode), int(partition), short_id, hash_secret(secret))
+
+
+def short_id_of(key_id: str) -> str | None:
+    """The part of a key's public id by which it is stored; None when the text does not have the shape of such an id."""
+    match = _ID.fullmatch(key_id)
+    return None if match is None else match[3]
 
 
 def check_scopes(scopes: frozenset[Scope], *, for_partner: bool) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from vouchpost_gateway.domain.access import ApiKey, Partner, parse_key
+from vouchpost_gateway.domain.access import ApiKey, Partner, parse_key, short_id_of
 from vouchpost_gateway.domain.access import new_key as make_key
 from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import InvalidField, NotAuthenticated, NotFound
@@ -151,9 +151,9 @@ class Access:
 
     async def revoke_key(self, world: World, key_id: str) -> None:
         """The key stops working at once here, and within two seconds everywhere."""
-        short_id = key_id.rpartition("_")[2][2:]
-        key = await self.records.key(world.partition, short_id)
-        if key is None or key.id != key_id:
+        short_id = short_id_of(key_id)
+        key = None if short_id is None else await self.records.key(world.partition, short_id)
+        if short_id is None or key is None or key.id != key_id:
             raise NotFound("key")
         if not await self.records.remove_key(world, short_id):
             raise NotFound("key")
