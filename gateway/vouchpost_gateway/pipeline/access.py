@@ -16,6 +16,7 @@ from vouchpost_gateway.domain.world import Principal, Scope, World
 
 _REMEMBERED_MS = 2000
 _MAX_REMEMBERED = 10_000
+_PAGE = 100
 _NO_HASH = bytes(32)
 
 
@@ -177,17 +178,24 @@ class Access:
         """
         if await self.records.partner(world, partner_id) is None:
             raise NotFound("partner")
-        page: Page[ApiKey] = await self.records.keys(world, after=None, limit=100_000)
-        for key in page.items:
-            if key.partner_id == partner_id:
-                await self.records.remove_key(world, key.short_id)
+        await self._remove_keys_of(world, partner_id)
         self.forget_keys()
         await self._delete_subscriptions(world, partner_id)
         await self.records.remove_partner(world, partner_id)
         await self._delete_subscriptions(world, partner_id)
 
+    async def _remove_keys_of(self, world: World, partner_id: str) -> None:
+        page: Page[ApiKey] = await self.records.keys(world, after=None, limit=_PAGE)
+        while True:
+            for key in page.items:
+                if key.partner_id == partner_id:
+                    await self.records.remove_key(world, key.short_id)
+            if page.next is None:
+                return
+            page = await self.records.keys(world, after=page.next, limit=_PAGE)
+
     async def _delete_subscriptions(self, world: World, partner_id: str) -> None:
-        while (own := await self.subscriptions.list(world, partner_id, after=None, limit=100)).items:
+        while (own := await self.subscriptions.list(world, partner_id, after=None, limit=_PAGE)).items:
             for subscription in own.items:
                 await self.subscriptions.delete(world, partner_id, subscription.id)
 

@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -146,6 +147,16 @@ def test_nobody_revokes_the_key_of_another_tenant_or_mode(desk: Desk) -> None:
     assert desk.sign_in(text)
 
 
+@pytest.mark.parametrize("change", [str.upper, lambda key_id: key_id[3:], lambda key_id: "x_" + key_id])
+def test_text_that_is_not_quite_the_id_of_a_key_revokes_nothing(desk: Desk, change: Callable[[str], str]) -> None:
+    key_id, text = desk.create()
+
+    with pytest.raises(NotFound):
+        desk.bench.run(desk.access.revoke_key(desk.bench.world, change(key_id)))
+
+    assert desk.sign_in(text)
+
+
 def test_keys_are_listed_for_their_own_mode(desk: Desk) -> None:
     key_id, _ = desk.create()
     other = replace(desk.bench.world, mode=Mode.TEST)
@@ -182,6 +193,21 @@ def test_what_a_partner_subscribed_while_it_was_removed_is_removed_too(desk: Des
     bench.run(replace(desk.access, records=Records(bench.store)).delete_partner(bench.world, partner.id))
 
     assert bench.run(bench.subscriptions.fresh(bench.world)).by_number == {}
+
+
+def test_a_partner_that_is_removed_takes_all_its_keys_along_however_many_there_are(desk: Desk) -> None:
+    bench = desk.bench
+    partner = bench.run(desk.access.create_partner(bench.world, name="p"))
+    texts = [desk.create(partner_id=partner.id)[1] for _ in range(2)]
+    desk.now_ms += 1  # keys are listed newest first: theirs are the last
+    kept = [desk.create()[0] for _ in range(150)]
+
+    bench.run(desk.access.delete_partner(bench.world, partner.id))
+
+    for text in texts:
+        with pytest.raises(NotAuthenticated):
+            desk.sign_in(text)
+    assert len(bench.run(desk.access.keys(bench.world, after=None, limit=1000)).items) == len(kept)
 
 
 def test_a_partner_of_one_mode_is_none_of_the_other(desk: Desk) -> None:
