@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vouchpost_gateway.domain.commitment import Commitment
+from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.event import Event, verdict_event
 from vouchpost_gateway.domain.lane import Claim, Ring
 from vouchpost_gateway.domain.retry import next_planned_delay_ms
@@ -69,7 +70,10 @@ class Commit:
         now_ms: int,
         cacheable: bool,
     ) -> None:
-        """Returns when the verdict is stored, or when it is someone else's to store."""
+        """Returns when the verdict is stored, or when it is someone else's to store.
+
+        LedgerUnavailable when it could not be, because the set of subscriptions never stood still: it is due again.
+        """
         email_hash = await self.records.email_hash(world, verdict.normalised or verification.address)
         revision, event = _revision_and_event(
             verification, verdict, at_ms=now_ms, checked_ms=checked_ms, email_hash=email_hash
@@ -96,6 +100,9 @@ class Commit:
             if answer != "changed":
                 return
             known = await self.subscriptions.fresh(world)
+        error = LedgerUnavailable(f"the subscriptions changed {_MAX_ROUNDS} times while a verdict was committed")
+        self.report.failed("commit", verification.stem, error)
+        raise error
 
     @staticmethod
     def _targets(known: Matching, event: Event | None) -> list[int]:

@@ -41,4 +41,4 @@ class Report(Protocol):
     def rung(self, count: int, *, swept: bool) -> None: ...
 
     def failed(self, step: str, subject: str, error: BaseException) -> None:
-        """A step failed in a way that no rule foresees; its item comes due again when its lease ends."""
+        """A step failed in a way that no rule foresees; its item comes due again, at the latest when its lease ends."""

@@ -10,12 +10,16 @@ import pytest
 
 from tests.gateway.ledger.bench import VALID, Bench
 from tests.gateway.pipeline.told import Told
+from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.ids import EventRef, new_stem, time_ms
 from vouchpost_gateway.domain.lane import Claim, LaneLimits, SettlementKind, Turn
 from vouchpost_gateway.domain.question import Question
 from vouchpost_gateway.domain.tenant_policy import TenantPolicy
 from vouchpost_gateway.domain.verification import ReasonCode, Status, Verdict, Verification
+from vouchpost_gateway.domain.world import World
+from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.policies import PolicyRecords
+from vouchpost_gateway.ledger.subscriptions import SubscriptionSet
 from vouchpost_gateway.pipeline.commit import Commit, CommitRules
 from vouchpost_gateway.pipeline.patience import CheckRules
 from vouchpost_gateway.pipeline.verify import Verify
@@ -395,3 +399,34 @@ def test_who_comes_or_goes_during_the_check_is_heeded(bench: Bench, change: str)
     record = bench.run(bench.verifications.read(bench.world, stem))
     assert record is not None
     assert record.targets == {1: [early.number, early.number + 1] if change == "subscribes" else []}
+
+
+class Restless:
+    """A set of subscriptions that somebody changes each time after it was read."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+
+    async def cached(self, world: World) -> SubscriptionSet:
+        return await self.fresh(world)
+
+    async def fresh(self, world: World) -> SubscriptionSet:
+        found = await self.bench.subscriptions.fresh(world)
+        self.bench.raw.hincrby(keys.counters(world), "subscriptions")
+        return found
+
+
+def test_a_verdict_that_cannot_be_stored_is_reported_and_its_verification_comes_due_again(bench: Bench) -> None:
+    bench.subscribe()
+    stem = bench.accept().stem
+    told, verify = Told(), _verify(bench, Scripted(VALID))
+    restless = replace(verify, commit=replace(verify.commit, subscriptions=Restless(bench), report=told))
+    turn = bench.turn(bench.lane(), want=1, limits=LaneLimits(lease_ms=1, lane_cap=16))
+
+    with pytest.raises(LedgerUnavailable):
+        bench.run(restless(bench.lane(), turn.claims[0], turn))
+
+    assert [(name, args[:2]) for name, args, _ in told.calls] == [("failed", ("commit", stem))]
+    asyncio.run(asyncio.sleep(0.003))
+    _worked(bench, verify)
+    assert _view(bench, stem).status is Status.VALID
