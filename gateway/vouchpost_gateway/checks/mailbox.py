@@ -14,7 +14,7 @@ from hashlib import sha256
 from typing import Self
 
 from vouchpost_gateway.checks.mailbox_answers import (
-    Answer,
+    HostAnswer,
     as_known,
     finding_of,
     is_no,
@@ -33,13 +33,16 @@ from vouchpost_gateway.checks.sessions import Parking, Session
 from vouchpost_gateway.checks.smtp import Dialogue, DialogueEnded, Manners, Refused, Trouble
 from vouchpost_gateway.checks.syntax import Mailbox
 from vouchpost_gateway.checks.traffic import Egress, NoTurn, OneProcess, Traffic
-from vouchpost_gateway.domain.traffic import Admission
-from vouchpost_gateway.domain.traffic import Answer as Admitted
+from vouchpost_gateway.domain.traffic import Admission, Admittance
 from vouchpost_gateway.domain.verification import Finding
 
 _TRY_WITHOUT_TLS = frozenset({Trouble.TLS_FAILED})
 _NO_CONNECTION = frozenset({Trouble.CONNECT_TIMED_OUT, Trouble.CONNECTION_REFUSED, Trouble.UNREACHABLE})
-_NOBODY_ASKED = {Admitted.RESTING: "mx_resting", Admitted.BUSY: "mx_crowded", Admitted.CAPPED: "daily_cap_reached"}
+_NOBODY_ASKED = {
+    Admittance.RESTING: "mx_resting",
+    Admittance.BUSY: "mx_crowded",
+    Admittance.CAPPED: "daily_cap_reached",
+}
 _BAD_FOR_TRAFFIC = frozenset({"mx_unreachable", "connection_dropped", "smtp_timed_out", "blocked_by_policy"})
 
 
@@ -138,7 +141,7 @@ class MailboxCheck:
             self._part(session, host, first)
         return finding_of(first, second, host, operator)
 
-    async def _first(self, mailbox: Mailbox, host: MailHost, operator: Operator) -> tuple[Session | None, Answer]:
+    async def _first(self, mailbox: Mailbox, host: MailHost, operator: Operator) -> tuple[Session | None, HostAnswer]:
         """On a connection that somebody left, if there is one; what an old one says of us or itself does not count."""
         left = self._parking.take(self._address(host), mailbox)
         if left is not None:
@@ -150,7 +153,7 @@ class MailboxCheck:
                 pass
             self._parking.close(left)
         opened = await self._opened(host, operator)
-        if isinstance(opened, Answer):
+        if isinstance(opened, HostAnswer):
             return None, opened
         try:
             return opened, await _asked(opened, mailbox)
@@ -159,8 +162,8 @@ class MailboxCheck:
             raise
 
     async def _second(
-        self, first: Answer, mailbox: Mailbox, host: MailHost, session: Session | None, place: str
-    ) -> Answer | None:
+        self, first: HostAnswer, mailbox: Mailbox, host: MailHost, session: Session | None, place: str
+    ) -> HostAnswer | None:
         """The answer about a random address, where one is needed and not known yet."""
         operator = operator_of(host.name)
         if session is None or not wants_control(first, operator):
@@ -177,16 +180,16 @@ class MailboxCheck:
             await self.traffic.learn_catch_all(place, takes_all=is_yes(answer))
         return answer
 
-    async def _apart(self, control: Mailbox, host: MailHost, operator: Operator) -> Answer:
+    async def _apart(self, control: Mailbox, host: MailHost, operator: Operator) -> HostAnswer:
         opened = await self._opened(host, operator)
-        if isinstance(opened, Answer):
+        if isinstance(opened, HostAnswer):
             return opened
         try:
             return await _asked(opened, control)
         finally:
             await opened.dialogue.aclose()
 
-    async def _opened(self, host: MailHost, operator: Operator) -> Session | Answer:
+    async def _opened(self, host: MailHost, operator: Operator) -> Session | HostAnswer:
         """A conversation, without TLS where TLS is broken; or the refusal to have one."""
         address = self._address(host)
         try:
@@ -200,7 +203,7 @@ class MailboxCheck:
             return refusal(refused, operator)
         return Session(dialogue, operator)
 
-    def _part(self, session: Session | None, host: MailHost, first: Answer) -> None:
+    def _part(self, session: Session | None, host: MailHost, first: HostAnswer) -> None:
         """Left for the next who waits, if the host spoke of the mailbox and of nothing else; closed otherwise."""
         if session is None:
             return
@@ -217,15 +220,15 @@ class MailboxCheck:
 _TROUBLES = {**dict.fromkeys(_NO_CONNECTION, "mx_unreachable"), Trouble.PROXY_FAILED: "proxy_failed"}
 
 
-async def _asked(session: Session, mailbox: Mailbox) -> Answer:
+async def _asked(session: Session, mailbox: Mailbox) -> HostAnswer:
     try:
         reading, reply = await session.ask(mailbox)
     except Refused as refused:
         return refusal(refused, session.operator)
-    return Answer(reading, reply)
+    return HostAnswer(reading, reply)
 
 
-async def _unless_it_ends(asking: Awaitable[Answer]) -> Answer | None:
+async def _unless_it_ends(asking: Awaitable[HostAnswer]) -> HostAnswer | None:
     """A host that hangs up on the control has said nothing by that."""
     try:
         return await asking

@@ -14,7 +14,7 @@ from vouchpost_gateway.domain.verification import Finding
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HostAnswer:
     """What one host said about one recipient, and at which phase."""
 
     reading: Reading
@@ -25,25 +25,25 @@ class Answer:
 _NO = frozenset({Meaning.NOT_FOUND, Meaning.DISABLED, Meaning.GONE, Meaning.BARE})
 
 
-def is_yes(answer: Answer) -> bool:
+def is_yes(answer: HostAnswer) -> bool:
     return answer.reading.meaning is Meaning.ACCEPTED
 
 
-def is_no(answer: Answer) -> bool:
+def is_no(answer: HostAnswer) -> bool:
     return answer.reading.meaning in _NO and answer.reply.kind == 5
 
 
-def as_known(*, known: bool) -> Answer:
+def as_known(*, known: bool) -> HostAnswer:
     meaning = Meaning.ACCEPTED if known else Meaning.NOT_FOUND
-    return Answer(Reading(meaning, "known"), Reply(250 if known else 550, None, ""))
+    return HostAnswer(Reading(meaning, "known"), Reply(250 if known else 550, None, ""))
 
 
-def refusal(refused: Refused, operator: Operator) -> Answer:
+def refusal(refused: Refused, operator: Operator) -> HostAnswer:
     reading = read_reply(refused.reply, phase=refused.phase, operator=operator.name)
-    return Answer(reading, refused.reply, refused.phase)
+    return HostAnswer(reading, refused.reply, refused.phase)
 
 
-def wants_control(first: Answer, operator: Operator) -> bool:
+def wants_control(first: HostAnswer, operator: Operator) -> bool:
     """After a yes that could prove something, and after a no that could be about anything."""
     if first.phase is not Phase.RECIPIENT:
         return False
@@ -60,12 +60,12 @@ _OF_THE_MAILBOX = frozenset(
 )
 
 
-def says_of_mailbox(answer: Answer) -> bool:
+def says_of_mailbox(answer: HostAnswer) -> bool:
     """Whether the host answered the question, so that it may be asked another."""
     return answer.phase is Phase.RECIPIENT and answer.reading.meaning in _OF_THE_MAILBOX
 
 
-def is_worth_another_connection(answer: Answer) -> bool:
+def is_worth_another_connection(answer: HostAnswer) -> bool:
     """Whether an answer may be about the conversation: too many recipients, enough of us, or no transaction at all."""
     about_us = answer.reading.meaning in (Meaning.BLOCKED, Meaning.PROTOCOL)
     ended = answer.reply.code == 421 or answer.phase is not Phase.RECIPIENT
@@ -90,7 +90,7 @@ def of_all_hosts(findings: Sequence[Finding], *, hosts: int) -> Finding:
     return Finding("mailbox", "mx_unreachable", {"hosts": hosts, "asked": len(findings)})
 
 
-def finding_of(first: Answer, second: Answer | None, host: MailHost, operator: Operator) -> Finding:
+def finding_of(first: HostAnswer, second: HostAnswer | None, host: MailHost, operator: Operator) -> Finding:
     facts: dict[str, str | int | float | bool | None] = {
         "host": host.name,
         "operator": operator.name,
@@ -106,7 +106,7 @@ def finding_of(first: Answer, second: Answer | None, host: MailHost, operator: O
     return Finding("mailbox", _code(first, second, operator), facts)
 
 
-def _code(first: Answer, second: Answer | None, operator: Operator) -> str:
+def _code(first: HostAnswer, second: HostAnswer | None, operator: Operator) -> str:
     """The one place where two answers become one finding."""
     meaning = first.reading.meaning
     if meaning is Meaning.ACCEPTED:
@@ -118,7 +118,7 @@ def _code(first: Answer, second: Answer | None, operator: Operator) -> str:
     return meaning.value
 
 
-def _code_of_yes(second: Answer | None, operator: Operator) -> str:
+def _code_of_yes(second: HostAnswer | None, operator: Operator) -> str:
     if not operator.acceptance_proves:
         return "not_probative"
     if second is not None and is_yes(second):
@@ -126,7 +126,7 @@ def _code_of_yes(second: Answer | None, operator: Operator) -> str:
     return "mailbox_exists" if second is not None and is_no(second) else "catch_all_untold"
 
 
-def _code_of_doubtful_no(first: Answer, second: Answer | None) -> str:
+def _code_of_doubtful_no(first: HostAnswer, second: HostAnswer | None) -> str:
     """A refusal counts for the mailbox only when the host answers nobody's address in another way."""
     if second is None or second.phase is not Phase.RECIPIENT or second.reply.kind not in (2, 5):
         return "refusal_untold"

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from vouchpost_gateway.domain.errors import LedgerUnavailable
-from vouchpost_gateway.domain.traffic import Admission, Answer, Limits
+from vouchpost_gateway.domain.traffic import Admission, Admittance, Limits
 
 _MOST_OPERATORS: Final = 10_000
 _MOST_CATCH_ALLS: Final = 50_000
@@ -90,7 +90,7 @@ class Traffic:
             async with asyncio.timeout_at(gives_up):
                 await line.slots.acquire()
         except TimeoutError as error:
-            raise NoTurn(Admission(Answer.BUSY, self.patience_s)) from error
+            raise NoTurn(Admission(Admittance.BUSY, self.patience_s)) from error
         finally:
             line.waiting -= 1
 
@@ -116,10 +116,10 @@ class Traffic:
                 admission = await self.shared.enter(operator, name, limits)
             except LedgerUnavailable:
                 return  # our own line still keeps its measure
-            if admission.answer is Answer.GO:
+            if admission.answer is Admittance.GO:
                 return
             left = gives_up - asyncio.get_running_loop().time()
-            if admission.answer is not Answer.BUSY or admission.wait_s > left:
+            if admission.answer is not Admittance.BUSY or admission.wait_s > left:
                 raise NoTurn(admission)
             await asyncio.sleep(admission.wait_s)
 
@@ -160,22 +160,22 @@ class OneProcess:
     async def enter(self, operator: str, turn: str, limits: Limits) -> Admission:
         now, seen = self.now(), self._of(operator)
         if seen.closed_until > now:
-            return Admission(Answer.RESTING, seen.closed_until - now)
+            return Admission(Admittance.RESTING, seen.closed_until - now)
         if self._is_spent(seen, now, limits):
-            return Admission(Answer.CAPPED, _DAY_S - now % _DAY_S)
+            return Admission(Admittance.CAPPED, _DAY_S - now % _DAY_S)
         seen.turns = {name: ends for name, ends in seen.turns.items() if ends > now}
         if len(seen.turns) >= limits.at_once:
-            return Admission(Answer.BUSY, 0.1)
+            return Admission(Admittance.BUSY, 0.1)
         interval = 60 / limits.per_minute
         next_at = max(seen.next_at, now)
         ahead = next_at - now - limits.at_once * interval
         if ahead > 0:
-            return Admission(Answer.BUSY, ahead)
+            return Admission(Admittance.BUSY, ahead)
         seen.next_at = next_at + interval
         seen.turns[turn] = now + limits.lease_s
         seen.used += 1
         self._total = (self._total[0], self._total[1] + 1)
-        return Admission(Answer.GO)
+        return Admission(Admittance.GO)
 
     def _is_spent(self, seen: _Seen, now: float, limits: Limits) -> bool:
         day = int(now // _DAY_S)

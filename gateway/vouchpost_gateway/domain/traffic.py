@@ -20,7 +20,9 @@ class Limits:
     lease_s: float = 45.0
 
 
-class Answer(StrEnum):
+class Admittance(StrEnum):
+    """Whether a conversation may begin now, or what stands against it."""
+
     GO = "go"
     BUSY = "busy"
     RESTING = "resting"
@@ -31,5 +33,5 @@ class Answer(StrEnum):
 class Admission:
     """Whether this turn may begin; if not, why, and in how many seconds it is worth asking again."""
 
-    answer: Answer
+    answer: Admittance
     wait_s: float = 0.0

@@ -5,7 +5,7 @@ All of it may be lost without harm: it is measure, not data, and every key ends 
 
 from dataclasses import dataclass
 
-from vouchpost_gateway.domain.traffic import Admission, Answer, Limits
+from vouchpost_gateway.domain.traffic import Admission, Admittance, Limits
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.scripts import load
 from vouchpost_gateway.ledger.store import Store
@@ -30,7 +30,7 @@ class OperatorRecords:
                 *(limits.daily_cap, limits.total_daily_cap),
             ],
         )
-        return Admission(Answer(answer.decode()), int(wait_ms) / 1000)
+        return Admission(Admittance(answer.decode()), int(wait_ms) / 1000)
 
     async def leave(self, operator: str, turn: str, limits: Limits, *, good: bool | None) -> None:
         came_of_it = {True: "good", False: "bad", None: ""}[good]

@@ -9,7 +9,7 @@ import pytest
 
 from vouchpost_gateway.checks.traffic import NoTurn, OneProcess, Shared, Traffic
 from vouchpost_gateway.domain.errors import LedgerUnavailable
-from vouchpost_gateway.domain.traffic import Admission, Answer, Limits
+from vouchpost_gateway.domain.traffic import Admission, Admittance, Limits
 from vouchpost_gateway.ledger.operators import OperatorRecords
 from vouchpost_gateway.ledger.store import Store
 
@@ -34,7 +34,7 @@ def run(request: pytest.FixtureRequest) -> Run[object]:
     return lambda use: asyncio.run(main(use))
 
 
-def _answers(run: Run[object], use: Callable[[Shared], Awaitable[list[Admission]]]) -> list[Answer]:
+def _answers(run: Run[object], use: Callable[[Shared], Awaitable[list[Admission]]]) -> list[Admittance]:
     found = run(use)
     assert isinstance(found, list)
     return [admission.answer for admission in found]
@@ -46,7 +46,7 @@ def test_no_more_turns_at_once_than_allowed_whoever_asks(run: Run[object]) -> No
         await shared.leave("a", "t1", FAST, good=True)
         return [*first, await shared.enter("a", "t4", FAST), await shared.enter("b", "t5", FAST)]
 
-    assert _answers(run, use) == [Answer.GO, Answer.GO, Answer.BUSY, Answer.GO, Answer.GO]
+    assert _answers(run, use) == [Admittance.GO, Admittance.GO, Admittance.BUSY, Admittance.GO, Admittance.GO]
 
 
 def test_a_turn_that_nobody_left_ends_with_its_lease(run: Run[object]) -> None:
@@ -57,7 +57,7 @@ def test_a_turn_that_nobody_left_ends_with_its_lease(run: Run[object]) -> None:
         await asyncio.sleep(0.25)
         return [*first, await shared.enter("a", "t3", limits)]
 
-    assert _answers(run, use) == [Answer.GO, Answer.BUSY, Answer.GO]
+    assert _answers(run, use) == [Admittance.GO, Admittance.BUSY, Admittance.GO]
 
 
 def test_failures_in_a_row_make_everybody_leave_the_operator_alone_and_one_more_after_the_rest(
@@ -75,7 +75,7 @@ def test_failures_in_a_row_make_everybody_leave_the_operator_alone_and_one_more_
         await asyncio.sleep(0.35)
         return [*failed, await fail(shared, "probe"), await shared.enter("a", "t9", limits)]
 
-    go, resting = Answer.GO, Answer.RESTING
+    go, resting = Admittance.GO, Admittance.RESTING
     assert _answers(run, use) == [go, go, go, resting, go, resting]
 
 
@@ -89,7 +89,7 @@ def test_a_success_in_between_ends_the_row(run: Run[object]) -> None:
             await shared.leave("a", f"t{number}", limits, good=good)
         return admissions
 
-    assert set(_answers(run, use)) == {Answer.GO}
+    assert set(_answers(run, use)) == {Admittance.GO}
 
 
 def test_turns_are_spread_over_the_minute(run: Run[object]) -> None:
@@ -103,7 +103,7 @@ def test_turns_are_spread_over_the_minute(run: Run[object]) -> None:
         await asyncio.sleep(max(admission.wait_s for admission in admissions) + 0.01)
         return [*admissions, await shared.enter("a", "later", limits)]
 
-    assert _answers(run, use) == [Answer.GO, Answer.GO, Answer.GO, Answer.BUSY, Answer.GO]
+    assert _answers(run, use) == [Admittance.GO, Admittance.GO, Admittance.GO, Admittance.BUSY, Admittance.GO]
 
 
 @pytest.mark.parametrize("limits", [Limits(daily_cap=2), Limits(total_daily_cap=2)])
@@ -114,8 +114,8 @@ def test_a_cap_of_the_day_ends_the_turns(run: Run[object], limits: Limits) -> No
         return [*admissions, await shared.enter("b", "t4", limits)]
 
     *first, other = _answers(run, use)
-    assert first == [Answer.GO, Answer.GO, Answer.CAPPED]
-    assert other is (Answer.CAPPED if limits.total_daily_cap else Answer.GO)
+    assert first == [Admittance.GO, Admittance.GO, Admittance.CAPPED]
+    assert other is (Admittance.CAPPED if limits.total_daily_cap else Admittance.GO)
 
 
 def test_what_hosts_taught_is_everybodys_and_ends(run: Run[object]) -> None:
