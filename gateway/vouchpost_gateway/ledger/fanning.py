@@ -27,8 +27,8 @@ class Crowd(NamedTuple):
     targets: tuple[int, ...]
 
 
-class Event(NamedTuple):
-    """An event, as lanes know it."""
+class QueuedEvent(NamedTuple):
+    """An event as lanes hold it: the item that stands for it, and in which of a lane's queues it goes."""
 
     item: str
     queue: int
@@ -40,16 +40,16 @@ class Fanning:
 
     store: Store
     bells: BellLimits = field(default_factory=BellLimits)
-    _lots: Lots[Crowd, Event, list[Ring]] = field(init=False, repr=False)
+    _lots: Lots[Crowd, QueuedEvent, list[Ring]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_lots", Lots(self._write, most=_MOST))
 
     async def hand_out(self, world: World, targets: Sequence[int], item: str, queue: int) -> list[Ring]:
         """One delivery for each of these subscriptions that is still there. The rings of a lot go to one of it."""
-        return await self._lots.ask(Crowd(world, tuple(targets)), Event(item, queue))
+        return await self._lots.ask(Crowd(world, tuple(targets)), QueuedEvent(item, queue))
 
-    async def _write(self, crowd: Crowd, events: Sequence[Event]) -> list[list[Ring]]:
+    async def _write(self, crowd: Crowd, events: Sequence[QueuedEvent]) -> list[list[Ring]]:
         found: list[Ring] = []
         step = max(_STEP // len(events), 1)
         for at in range(0, len(crowd.targets), step):
@@ -57,7 +57,7 @@ class Fanning:
             found += await self._write_to(lanes, events)
         return [[] if at else found for at in range(len(events))]
 
-    async def _write_to(self, lanes: Sequence[Lane], events: Sequence[Event]) -> list[Ring]:
+    async def _write_to(self, lanes: Sequence[Lane], events: Sequence[QueuedEvent]) -> list[Ring]:
         names = [name for lane in lanes for name in keys.lane(lane)]
         arguments: list[Argument] = [self.bells.ring_ms, keys.WAKE_CHANNEL, LATEST_CAP, len(events)]
         for event in events:
