@@ -70,7 +70,8 @@ class Ring:
 class Claim:
     """An item leased to us. `claims` counts the leases in a row that ended without a settlement.
 
-    A delivery brings its progress so far, a recovery its bookmark, a fan-out whom the event goes to.
+    A delivery brings its progress so far. Any other item brings a note, opaque bytes that were kept with it: of a
+    recovery how far it is, of a fan-out whom the event goes to, of a verification in line again what for.
     """
 
     item: str
@@ -78,7 +79,7 @@ class Claim:
     claims: int
     queue: int
     progress: DeliveryProgress | None = None
-    bookmark: bytes = b""
+    note: bytes = b""
 
 
 class SettlementKind(StrEnum):
@@ -91,7 +92,7 @@ class SettlementKind(StrEnum):
 class Settlement:
     """How a claim ended: done, due again after `delay_ms`, or dead, and what is kept of it.
 
-    A delivery keeps its progress, a verification the run of its checks, a recovery its bookmark.
+    A delivery keeps its progress, a verification the run of its checks, a recovery the note of how far it is.
     """
 
     kind: SettlementKind
@@ -100,7 +101,7 @@ class Settlement:
     delay_ms: int = 0
     progress: DeliveryProgress | None = None
     run: CheckRun | None = None
-    bookmark: bytes = b""
+    note: bytes = b""
 
 
 @value(frozen=True, slots=True)

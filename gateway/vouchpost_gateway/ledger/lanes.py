@@ -142,7 +142,7 @@ class _Packed:
 def _pack(lane: Lane, settlement: Settlement) -> _Packed:
     kind: str = settlement.kind
     if lane.kind in {LaneKind.RECOVERIES, LaneKind.FAN_OUTS}:
-        return _Packed(kind, state=settlement.bookmark)
+        return _Packed(kind, state=settlement.note)
     if lane.kind is LaneKind.VERIFICATIONS:
         section = pack_run(settlement.run) if settlement.run else b""
         return _Packed(kind, section=section, stem=settlement.item)
@@ -196,4 +196,4 @@ def _claim(lane: Lane, fields: Reply) -> Claim:
     item, token, claims, queue, state = fields
     if lane.kind is LaneKind.DELIVERIES:
         return Claim(item.decode(), int(token), claims, queue, unpack_delivery_state(state))
-    return Claim(item.decode(), int(token), claims, queue, bookmark=state)
+    return Claim(item.decode(), int(token), claims, queue, note=state)

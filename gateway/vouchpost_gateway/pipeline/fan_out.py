@@ -32,6 +32,6 @@ class FanOut:
 
     async def __call__(self, lane: Lane, claim: Claim, turn: Turn) -> Done:  # noqa: ARG002  whatever the turn said
         """Hands one event out to all that its claim names."""
-        targets = json.loads(claim.bookmark)
+        targets = json.loads(claim.note)
         self.ring(await self.fanning.hand_out(lane.world, targets, claim.item, claim.queue))
         return Done(Settlement(SettlementKind.DONE, claim.item, claim.token))

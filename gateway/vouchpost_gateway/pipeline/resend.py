@@ -105,7 +105,7 @@ class Recover:
 
     async def __call__(self, lane: Lane, claim: Claim, turn: Turn) -> Done:
         """Resends what one page of the index holds for this subscription and was not delivered."""
-        bookmark = json.loads(claim.bookmark)
+        bookmark = json.loads(claim.note)
         subscription = await self.subscriptions.find(lane.world, decode(claim.item))
         span = Span(bookmark["since"], bookmark["until"] + 1)
         stems = await self.index.stems(lane.world, after=bookmark["after"], limit=_STEP, span=span)
@@ -115,7 +115,7 @@ class Recover:
             await self._resend_missing(lane.world, stem, subscription, turn.now_ms)
         bookmark["after"] = stems[-1]
         again = json.dumps(bookmark).encode()
-        return Done(Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=_PACE_MS, bookmark=again))
+        return Done(Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=_PACE_MS, note=again))
 
     async def _resend_missing(self, world: World, stem: str, subscription: Subscription, now_ms: int) -> None:
         for event, states in await self.records.events_of(world, stem):

@@ -226,7 +226,7 @@ def _later(claim: Claim) -> Settlement:
         claim.token,
         delay_ms=_AGAIN_MS,
         progress=claim.progress,
-        bookmark=claim.bookmark,
+        note=claim.note,
     )
 
 

@@ -78,7 +78,7 @@ class Verify:
         if claim.claims > _MAX_CLAIMS:
             verdict = _unknown(ReasonCode.POISONED, self.verifier.policy_version(policy))
             return await self._commit(lane, claim, turn, verification, verdict, took_ms=0, now_ms=turn.now_ms)
-        if claim.bookmark == JUDGE_AGAIN and verification.verdict is not None:
+        if claim.note == JUDGE_AGAIN and verification.verdict is not None:
             verdict = self.verifier.judge_again(verification.verdict, policy)
             return await self._judged(lane, claim, verification, verdict, now_ms=turn.now_ms)
         question = Question(verification.address, verification.depth, lane.world.mode, policy)

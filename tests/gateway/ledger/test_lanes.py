@@ -640,5 +640,5 @@ def test_what_waits_comes_forward_and_what_flies_is_left_alone(bench: Bench) -> 
     assert (answer, len(rings)) == ("ok", 0)
     claim = bench.claim(lane)
 
-    assert claim.bookmark == b"a"
+    assert claim.note == b"a"
     assert bench.run(bench.lanes.enlist(lane, "0001", queue=0)) == ("in_flight", [])
