@@ -47,14 +47,14 @@ class Slice:
     async def run(self) -> None:
         step = NextStep.HOLD
         while True:
-            turn = await self._turn(step)
+            turn = await self._settle_and_claim(step)
             if turn.bell is not BellState.HELD:
                 break
             step = await self._pause(turn)
         self._left = True
         await self._settle_rest()
 
-    async def _turn(self, step: NextStep) -> Turn:
+    async def _settle_and_claim(self, step: NextStep) -> Turn:
         """Settles what has ended and claims as much as there is room for."""
         want = 0 if step is NextStep.END else self._share()
         limits = self._stretched()
@@ -62,7 +62,7 @@ class Slice:
         self._woken.clear()
         self._means.room.used += want  # ours until the answer says how much of it is needed
         try:
-            turn = await self._turned(want, ended, limits, step)
+            turn = await self._ask_ledger(want, ended, limits, step)
         finally:
             self._means.room.used -= want
         self._means.ring(turn.rings)
@@ -76,7 +76,7 @@ class Slice:
         share = self._means.room.free - len(self._running)
         return max(0, min(self._means.pace.batch, (share + 1) // 2))
 
-    async def _turned(self, want: int, ended: list[Done], limits: LaneLimits, step: NextStep) -> Turn:
+    async def _ask_ledger(self, want: int, ended: list[Done], limits: LaneLimits, step: NextStep) -> Turn:
         return await self._patiently(
             lambda: self._means.lanes.turn(
                 self._lane,
@@ -99,7 +99,7 @@ class Slice:
         return replace(self._limits, lane_cap=self._limits.lane_cap + min(long, self._limits.stretch))
 
     def _news(self, ended: list[Done], step: NextStep) -> LaneNews:
-        news = _together(ended)
+        news = _merged_news(ended)
         if step is NextStep.END and not self._slow and self._too_slow():
             return LaneNews(
                 news.delivered, news.failed, slow=True, throttle_ms=news.throttle_ms, slowdowns=news.slowdowns
@@ -140,7 +140,7 @@ class Slice:
         settlements = _settlements(ended)
         if not settlements:
             return
-        news = _together(ended)
+        news = _merged_news(ended)
         try:
             turn = await self._patiently(
                 lambda: self._means.lanes.turn(self._lane, 0, limits=self._limits, settlements=settlements, news=news),
@@ -234,7 +234,7 @@ def _settlements(ended: list[Done]) -> list[Settlement]:
     return [done.settlement for done in ended if done.settlement is not None]
 
 
-def _together(ended: list[Done]) -> LaneNews:
+def _merged_news(ended: list[Done]) -> LaneNews:
     """The news of several items as one: throttling and slowness win over their absence."""
     slow = [done.news.slow for done in ended if done.news.slow is not None]
     slowdowns = [done.news.slowdowns for done in ended if done.news.slowdowns is not None]
