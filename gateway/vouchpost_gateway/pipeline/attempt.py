@@ -99,7 +99,7 @@ class Deliver:
             world_slow_cap=rules.world_slow,
         )
 
-    async def heard(self, lane: Lane, turn: Turn) -> None:
+    async def after_turn(self, lane: Lane, turn: Turn) -> None:
         """Disables a subscription that has only failed for days."""
         if should_disable(failing_since_ms=turn.failing_since_ms, failures=turn.failures, now_ms=turn.now_ms):
             await self._disable(lane, DisabledReason.FAILING, turn.now_ms)

@@ -27,7 +27,7 @@ class FanOut:
     async def limits(self, lane: Lane) -> LaneLimits:  # noqa: ARG002  all fan-out lanes have the same
         return LaneLimits(lease_ms=_LEASE_MS, lane_cap=_IN_FLIGHT)
 
-    async def heard(self, lane: Lane, turn: Turn) -> None:
+    async def after_turn(self, lane: Lane, turn: Turn) -> None:
         """A fan-out lane has no health of its own."""
 
     async def __call__(self, lane: Lane, claim: Claim, turn: Turn) -> Done:  # noqa: ARG002  whatever the turn said

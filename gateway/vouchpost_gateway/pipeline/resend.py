@@ -100,7 +100,7 @@ class Recover:
     async def limits(self, lane: Lane) -> LaneLimits:  # noqa: ARG002  all recovery lanes have the same
         return LaneLimits(lease_ms=_LEASE_MS, lane_cap=4)
 
-    async def heard(self, lane: Lane, turn: Turn) -> None:
+    async def after_turn(self, lane: Lane, turn: Turn) -> None:
         """A recovery lane has no health of its own."""
 
     async def __call__(self, lane: Lane, claim: Claim, turn: Turn) -> Done:

@@ -68,7 +68,7 @@ class Slice:
         self._means.ring(turn.rings)
         for claim in turn.claims:
             self._start(claim, turn)
-        await self._means.work.heard(self._lane, turn)
+        await self._means.work.after_turn(self._lane, turn)
         return turn
 
     def _share(self) -> int:
@@ -150,7 +150,7 @@ class Slice:
             self._means.report.failed("settle", self._lane.id, error)
             return
         self._means.ring(turn.rings)
-        await self._means.work.heard(self._lane, turn)
+        await self._means.work.after_turn(self._lane, turn)
 
     async def _pause(self, turn: Turn) -> NextStep:
         """Waits until there is something to settle or to claim; decides whether this slice goes on."""

@@ -66,7 +66,7 @@ class Verify:
     async def limits(self, lane: Lane) -> LaneLimits:  # noqa: ARG002  all tenants' lanes have the same
         return self.lane_limits
 
-    async def heard(self, lane: Lane, turn: Turn) -> None:
+    async def after_turn(self, lane: Lane, turn: Turn) -> None:
         """A verification lane has no health of its own."""
 
     async def __call__(self, lane: Lane, claim: Claim, turn: Turn) -> Done:

@@ -39,7 +39,7 @@ class Work(Protocol):
 
     async def __call__(self, lane: Lane, claim: Claim, turn: Turn) -> Done: ...
 
-    async def heard(self, lane: Lane, turn: Turn) -> None:
+    async def after_turn(self, lane: Lane, turn: Turn) -> None:
         """Told of each turn, to act on what it says about the lane as a whole."""
 
 

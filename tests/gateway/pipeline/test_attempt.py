@@ -331,10 +331,10 @@ def test_a_subscription_that_has_only_failed_for_days_is_disabled(bench: Bench) 
     deliver = _deliver(bench, Receiver(Answer(0.1, status_code=500)))
     five_days = replace(TURN, failing_since_ms=NOW_MS - 5 * 86_400_000, failures=10)
 
-    bench.run(deliver.heard(bench.lane_of(subscription), replace(five_days, failures=9)))
+    bench.run(deliver.after_turn(bench.lane_of(subscription), replace(five_days, failures=9)))
     assert bench.run(bench.subscriptions.fresh(bench.world)).by_number[subscription.number].enabled
 
-    bench.run(deliver.heard(bench.lane_of(subscription), five_days))
+    bench.run(deliver.after_turn(bench.lane_of(subscription), five_days))
     assert not bench.run(bench.subscriptions.fresh(bench.world)).by_number[subscription.number].enabled
 
 

@@ -42,7 +42,7 @@ class Pushes:
     async def limits(self, lane: Lane) -> LaneLimits:  # noqa: ARG002
         return self.lane_limits
 
-    async def heard(self, lane: Lane, turn: Turn) -> None: ...
+    async def after_turn(self, lane: Lane, turn: Turn) -> None: ...
 
     async def __call__(self, lane: Lane, claim: Claim, turn: Turn) -> Done:  # noqa: ARG002
         self.now += 1
