@@ -77,13 +77,13 @@ class Verify:
         policy = await self.policies.cached(lane.world)
         if claim.claims > _MAX_CLAIMS:
             verdict = _unknown(ReasonCode.POISONED, self.verifier.policy_version(policy))
-            return await self._commit(lane, claim, turn, verification, verdict, took_ms=0, now_ms=turn.now_ms)
+            return await self._commit_checked(lane, claim, turn, verification, verdict, took_ms=0, now_ms=turn.now_ms)
         if claim.note == JUDGE_AGAIN and verification.verdict is not None:
             verdict = self.verifier.judge_again(verification.verdict, policy)
             return await self._judged(lane, claim, verification, verdict, now_ms=turn.now_ms)
         question = Question(verification.address, verification.depth, lane.world.mode, policy)
         if _may_reuse(verification):
-            known = await self._known(lane, claim, question, turn.now_ms, verification)
+            known = await self._answer_from_cache(lane, claim, question, turn.now_ms, verification)
             if known is not None:
                 return known
         return await self._check(lane, claim, turn, verification, question)
@@ -108,7 +108,7 @@ class Verify:
         self, lane: Lane, claim: Claim, turn: Turn, verification: Verification, question: Question
     ) -> Done:
         started = time.monotonic()
-        verdict = await self._verify(question, limit_s=self.rules.limit_s(verification, turn.now_ms))
+        verdict = await self._ask_checks(question, limit_s=self.rules.limit_s(verification, turn.now_ms))
         took_ms = round((time.monotonic() - started) * 1000)
         now_ms = turn.now_ms + took_ms
         if verdict.put_off and self.rules.may_be_put_off(verification, now_ms):
@@ -121,10 +121,10 @@ class Verify:
                 verdict, status=question.policy.degraded_status, degraded=True, temporary=False, put_off=False
             )
             if verification.verdict is not None:
-                return self._stands(claim, verification, verdict, now_ms=now_ms, took_ms=took_ms)
-        return await self._commit(lane, claim, turn, verification, verdict, took_ms=took_ms, now_ms=now_ms)
+                return self._keep_old_verdict(claim, verification, verdict, now_ms=now_ms, took_ms=took_ms)
+        return await self._commit_checked(lane, claim, turn, verification, verdict, took_ms=took_ms, now_ms=now_ms)
 
-    async def _verify(self, question: Question, *, limit_s: float) -> Verdict:
+    async def _ask_checks(self, question: Question, *, limit_s: float) -> Verdict:
         if question.depth is Depth.SYNTAX:  # waits for nothing
             return await self.verifier.verify(question)
         try:
@@ -156,7 +156,9 @@ class Verify:
         run = _run(verification, verdict, now_ms, took_ms)
         return Done(Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=delay_ms, run=run))
 
-    def _stands(self, claim: Claim, verification: Verification, verdict: Verdict, *, now_ms: int, took_ms: int) -> Done:
+    def _keep_old_verdict(
+        self, claim: Claim, verification: Verification, verdict: Verdict, *, now_ms: int, took_ms: int
+    ) -> Done:
         """The recheck told nothing: what was known stands, nobody is told otherwise, and the next recheck comes."""
         run = _run(verification, verdict, now_ms, took_ms)
         delay_ms = self.commit.next_recheck_delay_ms(verification, now_ms=now_ms)
@@ -164,7 +166,7 @@ class Verify:
             return Done(Settlement(SettlementKind.DONE, claim.item, claim.token, run=run))
         return Done(Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=delay_ms, run=run))
 
-    async def _known(
+    async def _answer_from_cache(
         self, lane: Lane, claim: Claim, question: Question, now_ms: int, verification: Verification
     ) -> Done | None:
         """Answers from a verdict that still holds, or stands behind whoever is finding it; None: it is ours to find."""
@@ -202,7 +204,7 @@ class Verify:
                 return Done(None)
         return None
 
-    async def _commit(
+    async def _commit_checked(
         self,
         lane: Lane,
         claim: Claim,
