@@ -1,10 +1,20 @@
-"""What committing a verdict stores together."""
+"""What committing a verdict stores together, and what can come of it."""
 
 from collections.abc import Sequence
+from enum import StrEnum
 
 from vouchpost_gateway.domain.event import Event
 from vouchpost_gateway.domain.value import value
 from vouchpost_gateway.domain.verification import CheckRun, Verdict
+
+
+class CommitAnswer(StrEnum):
+    """Whether a commitment was stored; if not, why nothing of it was."""
+
+    OK = "ok"
+    STALE = "stale"  # the claim is no longer ours
+    CHANGED = "changed"  # the subscriptions are not those that were matched
+    GONE = "gone"  # the record was erased
 
 
 @value(frozen=True, slots=True)

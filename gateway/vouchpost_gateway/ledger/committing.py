@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from vouchpost_gateway.domain.commitment import CommitAnswer
 from vouchpost_gateway.domain.lane import Ring, deliveries, fan_outs, verifications
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.ledger import keys
@@ -42,8 +43,10 @@ class Committable(NamedTuple):
     dead: bool
 
 
-Committed = tuple[str, list[Ring]]
-"""`ok`, `stale`, `gone` or `changed`, and the rings of the lot, which go to one of it."""
+Committed = tuple[CommitAnswer, list[Ring]]
+"""The answer, and the rings of the lot, which go to one of it."""
+
+_ANSWERS = {answer.value.encode(): answer for answer in CommitAnswer}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,6 @@ class Committing:
             names += keys.lane(fan_outs(world))
         answer, found, ringing = await self.store.run(_COMMIT, names, arguments)
         if answer == b"changed":
-            return [("changed", []) for _ in verdicts]
+            return [(CommitAnswer.CHANGED, []) for _ in verdicts]
         first_rings = rings(ringing)
-        return [(each.decode(), [] if at else first_rings) for at, each in enumerate(found)]
+        return [(_ANSWERS[each], [] if at else first_rings) for at, each in enumerate(found)]

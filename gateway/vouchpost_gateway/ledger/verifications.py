@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha1
 
-from vouchpost_gateway.domain.commitment import Commitment
+from vouchpost_gateway.domain.commitment import CommitAnswer, Commitment
 from vouchpost_gateway.domain.errors import Backlogged, IdempotencyConflict
 from vouchpost_gateway.domain.ids import encode, time_ms
 from vouchpost_gateway.domain.lane import QUEUE_OF, Claim, Ring, deliveries, fan_outs, verifications
@@ -126,12 +126,8 @@ class VerificationRecords:
 
     async def commit(
         self, world: World, verification: Verification, claim: Claim, made: Commitment, *, normalised: str | None
-    ) -> tuple[str, list[Ring]]:
-        """Verdict, event and every delivery in one write.
-
-        Answers "ok", "stale" (the claim is no longer ours), "changed" (the subscriptions are not those that were
-        matched) or "gone" (the record was erased).
-        """
+    ) -> tuple[CommitAnswer, list[Ring]]:
+        """Verdict, event and every delivery in one write."""
         seal = await self.tenants.seal(world)
         stem, cache = verification.stem, None
         if verification.depth is not Depth.SYNTAX:  # a check of syntax costs less than a look into the cache

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from vouchpost_gateway.domain.commitment import Commitment
+from vouchpost_gateway.domain.commitment import CommitAnswer, Commitment
 from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.event import Event, verdict_event
 from vouchpost_gateway.domain.lane import Claim, Ring
@@ -29,7 +29,7 @@ class Matching(Protocol):
 class CommitRecords(Protocol):
     async def commit(
         self, world: World, verification: Verification, claim: Claim, made: Commitment, *, normalised: str | None
-    ) -> tuple[str, list[Ring]]: ...
+    ) -> tuple[CommitAnswer, list[Ring]]: ...
 
     async def email_hash(self, world: World, normalised: str) -> str: ...
 
@@ -95,9 +95,9 @@ class Commit:
             )
             answer, rings = await self.records.commit(world, verification, claim, made, normalised=verdict.normalised)
             self.ring(rings)
-            if answer == "ok":
+            if answer is CommitAnswer.OK:
                 self.report.verified(world, verification, verdict, revision=revision)
-            if answer != "changed":
+            if answer is not CommitAnswer.CHANGED:
                 return
             known = await self.subscriptions.fresh(world)
         error = LedgerUnavailable(f"the subscriptions changed {_MAX_ROUNDS} times while a verdict was committed")

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 
 import redis
 
-from vouchpost_gateway.domain.commitment import Commitment
+from vouchpost_gateway.domain.commitment import CommitAnswer, Commitment
 from vouchpost_gateway.domain.event import EventType, build, verdict_event
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, new_stem, subscription_id
 from vouchpost_gateway.domain.lane import (
@@ -242,7 +242,7 @@ class Bench:
         set_revision: int | None = None,
         recheck_ms: int | None = None,
         cache_ms: int = 0,
-    ) -> tuple[str, list[Ring]]:
+    ) -> tuple[CommitAnswer, list[Ring]]:
         event = verdict_event(
             verification, verdict, revision=revision, at_ms=START_MS, checked_ms=START_MS, email_hash="00" * 32
         )
