@@ -11,6 +11,7 @@ from vouchpost_gateway.domain.ids import encode, time_ms
 from vouchpost_gateway.domain.lane import QUEUE_OF, Claim, Ring, deliveries, fan_outs, verifications
 from vouchpost_gateway.domain.page import ALWAYS, Span
 from vouchpost_gateway.domain.question import Question
+from vouchpost_gateway.domain.verdict_cache import AlreadyKnown, BeingChecked
 from vouchpost_gateway.domain.verification import Accepted, Depth, NewVerification, Verification
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.ledger import keys
@@ -111,18 +112,18 @@ class VerificationRecords:
 
     async def look(
         self, world: World, stem: str, question: Question, normalised: str, *, policy: str, lease_ms: int
-    ) -> tuple[str, str | int]:
-        """Who answers for this address: ("mine", ""), ("busy", ms until the mark ends) or ("known", stem)."""
+    ) -> BeingChecked | AlreadyKnown | None:
+        """Who else answers for this address; None: nobody, it is ours to check, and our mark says so to others."""
         entry = await self._cache_entry(world, normalised, question.depth, policy)
         try:
             answer, detail = await self.store.run(_LOOK, [entry], [stem, lease_ms])
         except LedgerRefused as error:
             if error.code != "OOM":
                 raise
-            return "mine", ""  # without room for the mark, checking twice beats not checking
+            return None  # without room for the mark, checking twice beats not checking
         if answer == b"busy":
-            return "busy", int(detail)
-        return answer.decode(), detail.decode()
+            return BeingChecked(int(detail))
+        return AlreadyKnown(detail.decode()) if answer == b"known" else None
 
     async def commit(
         self, world: World, verification: Verification, claim: Claim, made: Commitment, *, normalised: str | None

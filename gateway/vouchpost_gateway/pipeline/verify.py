@@ -9,6 +9,7 @@ from typing import Protocol
 from vouchpost_gateway.domain.lane import Claim, Lane, LaneLimits, Settlement, SettlementKind, Turn
 from vouchpost_gateway.domain.question import Question
 from vouchpost_gateway.domain.tenant_policy import TenantPolicy
+from vouchpost_gateway.domain.verdict_cache import AlreadyKnown, BeingChecked
 from vouchpost_gateway.domain.verification import CheckRun, Depth, Flags, ReasonCode, Status, Verdict, Verification
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.pipeline.commit import Commit
@@ -47,7 +48,7 @@ class VerifyRecords(Protocol):
 
     async def look(
         self, world: World, stem: str, question: Question, normalised: str, *, policy: str, lease_ms: int
-    ) -> tuple[str, str | int]: ...
+    ) -> BeingChecked | AlreadyKnown | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ class Verify:
         normalised = self.verifier.normalised(question.address)
         if normalised is None:
             return None
-        answer, detail = await self.records.look(
+        found = await self.records.look(
             lane.world,
             verification.stem,
             question,
@@ -181,14 +182,14 @@ class Verify:
             policy=self.verifier.policy_version(question.policy),
             lease_ms=self.lane_limits.lease_ms,
         )
-        if answer == "busy":
+        if isinstance(found, BeingChecked):
             waited_ms = now_ms - verification.created_ms
             if waited_ms > self.lane_limits.lease_ms:
                 return None  # whoever checked could not tell: each finds out now, or they would do so one by one
-            delay_ms = min(int(detail), max(_FOLLOW_MS, waited_ms // 2))
+            delay_ms = min(found.ends_in_ms, max(_FOLLOW_MS, waited_ms // 2))
             return Done(Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=delay_ms))
-        if answer == "known":
-            other = await self.records.view(lane.world, str(detail))
+        if isinstance(found, AlreadyKnown):
+            other = await self.records.view(lane.world, found.stem)
             if other is not None and other.verdict is not None and other.checked_ms is not None:
                 run = replace(other.runs[-1], number=1) if other.runs else _run(verification, other.verdict, now_ms, 0)
                 await self.commit(

@@ -10,6 +10,7 @@ from vouchpost_gateway.domain.ids import encode
 from vouchpost_gateway.domain.lane import Claim, Settlement, SettlementKind
 from vouchpost_gateway.domain.page import Span
 from vouchpost_gateway.domain.question import Question
+from vouchpost_gateway.domain.verdict_cache import AlreadyKnown, BeingChecked
 from vouchpost_gateway.domain.verification import Depth, ReasonCode, Status
 from vouchpost_gateway.domain.world import Mode, World
 from vouchpost_gateway.ledger import keys
@@ -20,7 +21,9 @@ from vouchpost_gateway.ledger.verifications import VerificationRecords
 DEGRADED = dataclasses.replace(VALID, status=Status.UNKNOWN, reason_code=ReasonCode.DNS_TIMEOUT, degraded=True)
 
 
-def _look(bench: Bench, stem: str, normalised: str = "a@example.com", world: World | None = None) -> tuple[str, object]:
+def _look(
+    bench: Bench, stem: str, normalised: str = "a@example.com", world: World | None = None
+) -> BeingChecked | AlreadyKnown | None:
     question = Question("a@example.com", Depth.DOMAIN, Mode.LIVE)
     return bench.run(
         bench.verifications.look(world or bench.world, stem, question, normalised, policy="1", lease_ms=60_000)
@@ -323,13 +326,12 @@ def test_a_committed_verdict_is_announced(bench: Bench) -> None:
 def test_one_worker_checks_an_address_and_the_others_stand_behind(bench: Bench) -> None:
     first, second = bench.stem(), bench.stem()
 
-    assert _look(bench, first) == ("mine", "")
-    assert _look(bench, first) == ("mine", ""), "a repeat finds its own mark"
-    answer, wait_ms = _look(bench, second)
+    assert _look(bench, first) is None
+    assert _look(bench, first) is None, "a repeat finds its own mark"
+    found = _look(bench, second)
 
-    assert answer == "busy"
-    assert isinstance(wait_ms, int)
-    assert 0 < wait_ms <= 60_000
+    assert isinstance(found, BeingChecked)
+    assert 0 < found.ends_in_ms <= 60_000
 
 
 def test_a_verdict_answers_for_others_until_its_time(bench: Bench) -> None:
@@ -337,7 +339,7 @@ def test_a_verdict_answers_for_others_until_its_time(bench: Bench) -> None:
     _look(bench, stem)
     bench.commit(bench.claim(bench.lane()), cache_ms=40_000)
 
-    assert _look(bench, bench.stem()) == ("known", stem)
+    assert _look(bench, bench.stem()) == AlreadyKnown(stem)
     [entry] = bench.raw.keys(f"{keys.world_prefix(bench.world)}:c:*")
     assert 0 < bench.raw.pttl(entry) <= 40_000
 
@@ -348,7 +350,7 @@ def test_a_verdict_that_answers_for_nobody_lets_go_of_its_mark(bench: Bench) -> 
 
     bench.commit(bench.claim(bench.lane()), cache_ms=0)
 
-    assert _look(bench, bench.stem()) == ("mine", "")
+    assert _look(bench, bench.stem()) is None
 
 
 def test_verdicts_answer_for_no_other_tenant_mode_or_address(bench: Bench) -> None:
@@ -356,8 +358,8 @@ def test_verdicts_answer_for_no_other_tenant_mode_or_address(bench: Bench) -> No
 
     worlds = (bench.new_world("other"), dataclasses.replace(bench.world, mode=Mode.TEST))
 
-    assert [_look(bench, bench.stem(), world=world)[0] for world in worlds] == ["mine", "mine"]
-    assert _look(bench, bench.stem(), "b@example.com") == ("mine", "")
+    assert [_look(bench, bench.stem(), world=world) for world in worlds] == [None, None]
+    assert _look(bench, bench.stem(), "b@example.com") is None
 
 
 # erasing

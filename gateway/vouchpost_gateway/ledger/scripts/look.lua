@@ -1,6 +1,6 @@
 -- Looks for a verdict on an address, or takes the mark of the one who checks it now. A repeat finds its own mark.
 -- KEYS: verdict cache entry
--- ARGV: stem, lease ms, '1' to take the mark
+-- ARGV: stem, lease ms
 -- Answers {'mine' | 'busy' | 'known', stem of the record that holds the verdict or ms until the mark ends}
 local text = redis.call('GET', KEYS[1])
 if text and string.sub(text, 1, 1) ~= '~' then return {'known', text} end
