@@ -42,16 +42,16 @@ from vouchpost_gateway.pipeline.accept import Accept
 from vouchpost_gateway.pipeline.access import Access, SignIn
 from vouchpost_gateway.pipeline.attempt import AttemptRules, Deliver
 from vouchpost_gateway.pipeline.commit import Commit, CommitRules
-from vouchpost_gateway.pipeline.patience import CheckRules
-from vouchpost_gateway.pipeline.resend import Resend
-from vouchpost_gateway.pipeline.retain import NoArchive, Retain
-from vouchpost_gateway.pipeline.serve import (
+from vouchpost_gateway.pipeline.desks import (
     DeadLetterDesk,
     DeliveryDesk,
     EventDesk,
     SubscriptionDesk,
     VerificationDesk,
 )
+from vouchpost_gateway.pipeline.patience import CheckRules
+from vouchpost_gateway.pipeline.resend import Resend
+from vouchpost_gateway.pipeline.retain import NoArchive, Retain
 from vouchpost_gateway.pipeline.subscribe import Subscribe
 from vouchpost_gateway.pipeline.verify import Verify
 from vouchpost_gateway.pipeline.wait import Wait

@@ -10,8 +10,8 @@ from vouchpost_gateway.domain.event import EventType
 from vouchpost_gateway.domain.ids import EventRef
 from vouchpost_gateway.domain.subscription import Subscription
 from vouchpost_gateway.ledger.tenants import AccessRecords
+from vouchpost_gateway.pipeline.desks import EventDesk, SubscriptionDesk
 from vouchpost_gateway.pipeline.resend import Resend
-from vouchpost_gateway.pipeline.serve import EventDesk, SubscriptionDesk
 from vouchpost_gateway.pipeline.subscribe import Subscribe
 
 

@@ -1,4 +1,4 @@
-"""What is asked about things that exist: verifications, deliveries, dead letters and events, read and acted upon."""
+"""The desks: what the API may read of, and do to, what is stored."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
