@@ -41,6 +41,7 @@ from vouchpost_gateway.metrics import Metrics
 from vouchpost_gateway.pipeline.accept import Accept
 from vouchpost_gateway.pipeline.access import Access, SignIn
 from vouchpost_gateway.pipeline.attempt import AttemptRules, Deliver
+from vouchpost_gateway.pipeline.check_rules import CheckRules
 from vouchpost_gateway.pipeline.commit import Commit, CommitRules
 from vouchpost_gateway.pipeline.desks import (
     DeadLetterDesk,
@@ -49,7 +50,6 @@ from vouchpost_gateway.pipeline.desks import (
     SubscriptionDesk,
     VerificationDesk,
 )
-from vouchpost_gateway.pipeline.patience import CheckRules
 from vouchpost_gateway.pipeline.resend import Resend
 from vouchpost_gateway.pipeline.retain import NoArchive, Retain
 from vouchpost_gateway.pipeline.subscribe import Subscribe

@@ -12,8 +12,8 @@ from vouchpost_gateway.domain.tenant_policy import TenantPolicy
 from vouchpost_gateway.domain.verdict_cache import AlreadyKnown, BeingChecked
 from vouchpost_gateway.domain.verification import CheckRun, Depth, Flags, ReasonCode, Status, Verdict, Verification
 from vouchpost_gateway.domain.world import World
+from vouchpost_gateway.pipeline.check_rules import CheckRules
 from vouchpost_gateway.pipeline.commit import Commit
-from vouchpost_gateway.pipeline.patience import CheckRules
 from vouchpost_gateway.pipeline.report import Report
 from vouchpost_gateway.pipeline.work import Done
 

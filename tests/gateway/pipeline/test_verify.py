@@ -20,8 +20,8 @@ from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.policies import PolicyRecords
 from vouchpost_gateway.ledger.subscriptions import SubscriptionSet
+from vouchpost_gateway.pipeline.check_rules import CheckRules
 from vouchpost_gateway.pipeline.commit import Commit, CommitRules
-from vouchpost_gateway.pipeline.patience import CheckRules
 from vouchpost_gateway.pipeline.verify import Verify
 from vouchpost_gateway.pipeline.work import Done
 
