@@ -14,7 +14,10 @@ _LEAST_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class CheckRules:
-    """So many checks, in so long a window, each so long; the caller's time budget goes before all of them."""
+    """At most `max_checks` checks within `window_s`, each at most `timeout_s` long.
+
+    A caller's time budget cuts all of them short.
+    """
 
     max_checks: int
     window_s: float
@@ -26,7 +29,7 @@ class CheckRules:
         return self.timeout_s if left_s is None else max(_LEAST_S, min(self.timeout_s, left_s))
 
     def may_be_put_off(self, verification: Verification, now_ms: int) -> bool:
-        """Whether it may come again at no check's cost, when it was not its turn."""
+        """Whether it may go back in line without counting as a check, because the mail operator had no turn for it."""
         left_s = budget_left_s(verification, now_ms)
         if left_s is not None and left_s <= 0:
             return False
