@@ -12,7 +12,7 @@ from vouchpost_gateway.domain.lane import Ring, deliveries
 from vouchpost_gateway.domain.page import ALWAYS, Span
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.ledger import keys
-from vouchpost_gateway.ledger.ends import ends
+from vouchpost_gateway.ledger.bounds import bounds
 from vouchpost_gateway.ledger.lanes import BellLimits, one_ring
 from vouchpost_gateway.ledger.reading import Reading
 from vouchpost_gateway.ledger.record import (
@@ -101,13 +101,13 @@ class DeliveryRecords:
     ) -> list[DeliveryRef]:
         """The latest deliveries of a subscription within the span, newest first, older than `after`."""
         latest = keys.lane_part(deliveries(world, number), "y")
-        page = await self.store.call("ZREVRANGEBYLEX", latest, *ends(after, span), "LIMIT", 0, limit)
+        page = await self.store.call("ZREVRANGEBYLEX", latest, *bounds(after, span), "LIMIT", 0, limit)
         return [DeliveryRef(EventRef.from_item(item.decode()), number) for item in page]
 
     async def dead(self, world: World, *, after: str | None, limit: int, span: Span = ALWAYS) -> list[DeliveryRef]:
         """The dead letters of all subscriptions, newest event first; `after` is an item and a subscription number."""
         dead = keys.dead_deliveries(world)
-        page = await self.store.call("ZREVRANGEBYLEX", dead, *ends(after, span), "LIMIT", 0, limit)
+        page = await self.store.call("ZREVRANGEBYLEX", dead, *bounds(after, span), "LIMIT", 0, limit)
         return [DeliveryRef(EventRef.from_item(text[:22].decode()), decode(text[22:].decode())) for text in page]
 
     async def many(self, world: World, refs: Sequence[DeliveryRef]) -> list[Delivery]:

@@ -16,10 +16,10 @@ from vouchpost_gateway.domain.verification import Accepted, Depth, NewVerificati
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.accepting import Accepting, Backlog, Newcomer
+from vouchpost_gateway.ledger.bounds import bounds
 from vouchpost_gateway.ledger.committing import Committable, Committing, Destination
 from vouchpost_gateway.ledger.connection import Argument, LedgerRefused
 from vouchpost_gateway.ledger.crowds import AT_ONCE, Crowds
-from vouchpost_gateway.ledger.ends import ends
 from vouchpost_gateway.ledger.lanes import BellLimits
 from vouchpost_gateway.ledger.reading import Reading
 from vouchpost_gateway.ledger.record import (
@@ -174,7 +174,7 @@ class VerificationRecords:
 
     async def stems(self, world: World, *, after: str | None, limit: int, span: Span = ALWAYS) -> list[str]:
         """The stems of records, newest first, older than `after`, made within the span."""
-        high, low = ends(after, span)
+        high, low = bounds(after, span)
         latest = "+inf" if high == "+" else hour_of(high[1:])
         hours = await self.store.call("ZREVRANGEBYSCORE", keys.hours(world), latest, span.since_ms // 3_600_000)
         found: list[str] = []
@@ -190,7 +190,7 @@ class VerificationRecords:
     async def dead(self, world: World, *, after: str | None, limit: int, span: Span = ALWAYS) -> list[str]:
         """The stems of dead verifications that were made within the span, newest first."""
         dead = keys.dead_verifications(world)
-        page = await self.store.call("ZREVRANGEBYLEX", dead, *ends(after, span), "LIMIT", 0, limit)
+        page = await self.store.call("ZREVRANGEBYLEX", dead, *bounds(after, span), "LIMIT", 0, limit)
         return [stem.decode() for stem in page]
 
     async def erase(self, world: World, stem: str) -> bool:
