@@ -57,21 +57,22 @@ class SignIn:
     records: AccessRecords
     now_ms: Callable[[], int]
     partitions: int
-    _known: dict[str, tuple[int, ApiKey]] = field(default_factory=dict)
-    _good: dict[str, tuple[str, ApiKey, Principal]] = field(default_factory=dict)
+    _keys_by_name: dict[str, tuple[int, ApiKey]] = field(default_factory=dict)
+    _principals_by_text: dict[str, tuple[str, ApiKey, Principal]] = field(default_factory=dict)
 
     async def sign_in(self, key_text: str) -> Principal:
         """The principal of a good key; NotAuthenticated for any other text, whatever is wrong with it."""
-        return self._again(key_text) or await self._first_time(key_text)
+        return self._from_memory(key_text) or await self._from_ledger(key_text)
 
-    def _again(self, key_text: str) -> Principal | None:
+    def _from_memory(self, key_text: str) -> Principal | None:
         """The principal of a key that was good before, while what was read of it then is still remembered."""
-        name, key, principal = self._good.get(key_text, ("", None, None))
+        name, key, principal = self._principals_by_text.get(key_text, ("", None, None))
         if key is None or self._remembered(name) is not key or self._expired(key):
             return None
         return principal
 
-    async def _first_time(self, key_text: str) -> Principal:
+    async def _from_ledger(self, key_text: str) -> Principal:
+        """The principal of a key that matches what is stored, or was a moment ago."""
         presented = parse_key(key_text)
         if presented is None or presented.partition >= self.partitions:
             raise NotAuthenticated(NotAuthenticated.__doc__)
@@ -81,15 +82,15 @@ class SignIn:
             raise NotAuthenticated(NotAuthenticated.__doc__)
         world = World(key.tenant_id, key.mode, key.partition)
         principal = Principal(world, key.id, key.scopes, key.partner_id)
-        if len(self._good) >= _MAX_REMEMBERED:
-            self._good.clear()
-        self._good[key_text] = (_name(key.partition, key.short_id), key, principal)
+        if len(self._principals_by_text) >= _MAX_REMEMBERED:
+            self._principals_by_text.clear()
+        self._principals_by_text[key_text] = (_name(key.partition, key.short_id), key, principal)
         return principal
 
     def forget(self) -> None:
         """Drops what was read: the ledger is another one now."""
-        self._known.clear()
-        self._good.clear()
+        self._keys_by_name.clear()
+        self._principals_by_text.clear()
 
     async def _find(self, partition: int, short_id: str) -> ApiKey | None:
         name, now = _name(partition, short_id), self.now_ms()
@@ -97,16 +98,16 @@ class SignIn:
         if known is not None:
             return known
         key = await self.records.key(partition, short_id)
-        if len(self._known) >= _MAX_REMEMBERED:
-            self._known.clear()
+        if len(self._keys_by_name) >= _MAX_REMEMBERED:
+            self._keys_by_name.clear()
         if key is None:
-            self._known.pop(name, None)
+            self._keys_by_name.pop(name, None)
         else:
-            self._known[name] = (now, key)
+            self._keys_by_name[name] = (now, key)
         return key
 
     def _remembered(self, name: str) -> ApiKey | None:
-        read_at, known = self._known.get(name, (0, None))
+        read_at, known = self._keys_by_name.get(name, (0, None))
         return known if 0 <= self.now_ms() - read_at < _REMEMBERED_MS else None
 
     def _expired(self, key: ApiKey) -> bool:
