@@ -159,9 +159,14 @@ class Connection(asyncio.Protocol):
                 self._end(Failure.PROTOCOL_ERROR)
         elif self._stage is _Stage.COMPLETE or self._body_bytes > MAX_BODY_BYTES or self._received > _MAX_BYTES:
             self._waiter.set_result(self._reply)
-        elif self._limit.when() == self._deadline:
+        elif not self._is_draining:
             self._limit.cancel()
             self._limit = self._loop.call_at(min(self._loop.time() + DRAIN_S, self._deadline), self._out_of_time)
+
+    @property
+    def _is_draining(self) -> bool:
+        """Whether the limit is already the shorter one, of what is left of a body."""
+        return self._limit.when() != self._deadline
 
     def _out_of_time(self) -> None:
         self._end(Failure.TIMED_OUT)
