@@ -23,7 +23,7 @@ _REMEMBERED = 100
 
 
 class Share(NamedTuple):
-    """Whom a commit itself hands its event to, whom the fan-out lane does, and at what pace (0: at once)."""
+    """Whom a commit itself hands its event to, and whom the fan-out lane does: every `pace_ms`, or at once (0)."""
 
     now: Sequence[int]
     later: Sequence[int] = ()
@@ -39,7 +39,10 @@ class Crowds:
         self._known: dict[tuple[World, tuple[int, ...]], tuple[float, Share]] = {}
 
     async def share(self, world: World, targets: tuple[int, ...]) -> Share:
-        """All at once, or of a crowd those that were quick a moment ago: others that are quick wait a little."""
+        """Up to `at_once` targets: all now.
+
+        More: the first `at_once` that were not slow now, the rest by the fan-out lane.
+        """
         if len(targets) <= self._at_once:
             return Share(targets)
         now = asyncio.get_running_loop().time()
@@ -57,4 +60,5 @@ class Crowds:
         slow = {number for number, bell in zip(targets, bells, strict=True) if bell and is_slow(bell)}
         quick = [number for number in targets if number not in slow]
         now, rest = quick[: self._at_once], quick[self._at_once :]
+        # Only the slow can wait to be served together: for a single quick one the lane goes at once.
         return Share(now, [*rest, *sorted(slow)], 0 if rest else _PACE_MS)
