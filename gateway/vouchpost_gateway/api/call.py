@@ -44,7 +44,7 @@ class Tools:
 class Call:
     """One request that is allowed to happen: who asks, what for, and the raw body.
 
-    `draw` is there when it may be carried out again, and must then make the same.
+    `draw` is set under an Idempotency-Key: every id and secret must come from it, so that a second run makes the same.
     """
 
     tools: Tools
