@@ -1,4 +1,4 @@
-"""What an `Idempotency-Key` does to an operation that has no answer of its own to a repeat of itself.
+"""What an `Idempotency-Key` does to every operation but submitting, which has its own entry in the accept script.
 
 The same key and body: the same answer, byte for byte. Only what was done is kept: a refusal leaves the key unused.
 """

@@ -7,9 +7,9 @@ from vouchpost_gateway.domain.draw import Draw
 
 @dataclass(frozen=True, slots=True)
 class Keyed:
-    """Two with the same caller, path and key are one request; with another body, the second is a mistake.
+    """Requests with the same caller, path and key are one request, made again; one with another body is refused.
 
-    `caller` is a partner, or empty for the tenant itself: no partner is answered what another one was.
+    `caller` is the id of a partner, or empty for the tenant itself, so that no partner gets the answer to another's.
     """
 
     caller: str
