@@ -21,11 +21,11 @@ _MAX_CLAIMS = 8
 """After so many leases that ended without a settlement, the checks are not tried again: they kill workers."""
 
 _FOLLOW_MS = 250
-"""How soon to look again for a verdict that someone else is finding, at first; then after half the time waited."""
-
+"""While someone else checks the address, the verdict is looked for again after this; when it has waited for more than
+twice as long, after half of the time waited."""
 
 CHECK, JUDGE_AGAIN = b"check", b"judge"
-"""Kept with an item in line again: whether checks are wanted, or only the policy of now."""
+"""The note of an item that is put in line again: check anew, or only judge what was found by the policy of now."""
 
 
 class Verifier(Protocol):
