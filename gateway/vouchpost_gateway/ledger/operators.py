@@ -1,6 +1,6 @@
 """What all workers agree on about mail operators: turns, rests, daily counts, and which domains take everybody.
 
-All of it may be lost without harm: it is measure, not data, and every key ends by itself.
+All of it may be lost without harm: it paces us or saves us a question, and every key expires.
 """
 
 from dataclasses import dataclass
