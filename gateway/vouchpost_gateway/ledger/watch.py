@@ -115,9 +115,9 @@ class Watch:
     async def _recognise(self) -> None:
         """Writes what a new ledger needs to know of itself; a ledger of other releases or settings is refused."""
         known = await self.store.call("HMGET", keys.META, *_META)
-        if (
-            None in known
-        ):  # only then: a ledger that is full takes no write, and a worker that starts is what empties it
+        # Written only where something is missing: a ledger that is full takes no write, and has to let a worker start,
+        # which is what empties it.
+        if None in known:
             values: tuple[Argument, ...] = (self.partitions, FORMAT, FORMAT, secrets.token_hex(8))
             for name, value in zip(_META, values, strict=True):
                 await self.store.call("HSETNX", keys.META, name, value)
