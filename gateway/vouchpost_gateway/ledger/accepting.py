@@ -40,7 +40,10 @@ class Newcomer(NamedTuple):
 
 
 class Received(NamedTuple):
-    """What the ledger answered: `new`, `repeat`, `conflict`, `full` or `old`; a ring goes to one of a lot."""
+    """What the ledger answered: `new`, `repeat`, `conflict`, or which limit of the backlog is reached: `full`, `old`.
+
+    The rings of a lot go to one of it.
+    """
 
     answer: str
     stem: str

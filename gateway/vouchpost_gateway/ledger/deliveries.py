@@ -32,7 +32,7 @@ _RESEND = load("resend")
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRecords:
-    """The deliveries of all worlds: while they move they live in a lane, when they ended in their event's record."""
+    """The deliveries of all worlds: until one ends it is kept in a lane, from then on in its event's record."""
 
     store: Store
     bells: BellLimits = field(default_factory=BellLimits)

@@ -1,4 +1,4 @@
-"""Listening to what scripts publish. Nothing depends on hearing it: whoever waits looks again when told, or in time."""
+"""Listening to what scripts publish. Nothing depends on hearing it: whoever waits looks again after a while anyway."""
 
 import asyncio
 import contextlib
@@ -116,7 +116,7 @@ class Verdicts:
 
     @contextlib.asynccontextmanager
     async def announced(self, world: World, stem: str) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when a verdict is committed. In force when entered, or one second later at most."""
+        """An event that is set when a verdict is committed. Waits for the subscription, but no longer than a second."""
         channel = keys.done_channel(world, stem)
         told = asyncio.Event()
         if self._released:

@@ -1,4 +1,4 @@
-"""Reading records, as many at a time as are asked for while others are on their way."""
+"""Reading records in lots: those that are asked for while a lot is on its way are read together in the next one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -119,7 +119,7 @@ class RetentionRecords:
         return await self.verifications.erase(world, stem)
 
     async def trim(self, world: World, *, delivered_before_ms: int, dead_before_ms: int, hours_before_ms: int) -> None:
-        """Old entries of the lists of deliveries, hours that hold nothing any more, and removals of subscriptions."""
+        """Removes old entries of the lists of deliveries, hours that hold nothing, and marks of old removals."""
         await self.subscriptions.forget_removals(world)
         known = await self.subscriptions.fresh(world)
         for number in known.by_number:

@@ -26,7 +26,8 @@ class CannotOpen(LedgerUnavailable):
 
 
 def seal(cipher: AESGCM, plain: bytes, place: bytes) -> bytes:
-    """Random 96-bit nonces are safe for 2**32 messages under one key (NIST SP 800-38D, section 8.3)."""
+    """The format, the nonce and what was encrypted; `unseal` opens it for the same place only."""
+    # Random 96-bit nonces are safe for 2**32 messages under one key (NIST SP 800-38D, section 8.3).
     nonce = os.urandom(_NONCE_BYTES)
     return _FORMAT + nonce + cipher.encrypt(nonce, plain, place)
 

@@ -22,7 +22,7 @@ _REPLICATION_LIMIT_MS = 1000
 
 
 class Store:
-    """Where the ledger is kept. `close` when done; opened lazily, so a dead Redis is found at the first call."""
+    """Where the ledger is kept. `aclose` when done; opened lazily, so a dead Redis is found at the first call."""
 
     def __init__(self, url: str, *, reply_limit_s: float = 2.0, connect_limit_s: float = 1.0) -> None:
         self._address = Address.parse(url)

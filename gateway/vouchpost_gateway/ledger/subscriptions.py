@@ -26,7 +26,7 @@ _WRITE = load("subscription")
 _FORGET = load("forget")
 _FORGET_STEP = 500
 _FORGOTTEN = b""
-"""Among the changes of a set: some removals up to here are no longer listed."""
+"""A member of the changes of a set: removals up to its revision may be missing from them."""
 
 LATEST_CAP = 10_000
 """How many of a subscription's latest deliveries can be listed."""
@@ -52,7 +52,7 @@ _NOTHING = SubscriptionSet(0, {})
 
 @dataclass(slots=True)
 class SubscriptionRecords:
-    """Reads through a cache per world that is checked against the revision wherever it decides something."""
+    """Reads through a cache per world; wherever something is decided by it, its revision is checked."""
 
     store: Store
     tenants: Tenants
@@ -60,7 +60,7 @@ class SubscriptionRecords:
     _sets: dict[World, SubscriptionSet] = field(default_factory=dict)
 
     async def cached(self, world: World) -> SubscriptionSet:
-        """The set as last read: only for those who have its revision checked by the step they take."""
+        """The set as last read: only for a step that checks, as it writes, that the revision is still this one."""
         return self._sets.get(world) or await self.fresh(world)
 
     async def fresh(self, world: World) -> SubscriptionSet:
