@@ -89,7 +89,7 @@ class Resend:
 class Recover:
     """The work of a recovery lane: a bounded step back through the events, then a bookmark for the next one.
 
-    A step that runs twice finds the deliveries it put in line, in line.
+    A step that runs twice finds in line what it put there the first time.
     """
 
     records: ResendRecords
@@ -128,7 +128,8 @@ class Recover:
 def _owed(event: Event, state: DeliveryState | None, subscription: Subscription) -> bool:
     """Whether a recovery sends this event: it did not arrive, or it came while the subscription was disabled.
 
-    Of what never went to it, a test was meant for another one, and a partner is not told of others' subscriptions.
+    Of the events that never went to it, two kinds are not sent: a test, which was meant for another subscription, and,
+    to a partner, that somebody else's subscription was disabled.
     """
     if state is not None:
         return state not in {DeliveryState.DELIVERED, DeliveryState.PENDING}

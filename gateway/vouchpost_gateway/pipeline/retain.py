@@ -51,7 +51,7 @@ class NoArchive:
 
 @dataclass(frozen=True, slots=True)
 class Retain:
-    """Cleans up all worlds. Two janitors at once are harmless: a record is erased only as it was read."""
+    """Cleans up all worlds. Two janitors at once are harmless: no record is erased that changed after it was read."""
 
     records: RetainRecords
     rules: Retention
@@ -70,7 +70,7 @@ class Retain:
                 self.report.failed("retain", "all", error)
 
     async def once(self, now_ms: int) -> int:
-        """One round over all worlds; how many records were removed. What one of them cannot, holds up no other."""
+        """One round over all worlds; how many records were removed. A world that fails holds up no other."""
         removed = 0
         for world in await self.records.worlds():
             try:
@@ -99,7 +99,7 @@ class Retain:
         return removed
 
     async def _judged(self, world: World, stem: str, now_ms: int) -> int:
-        """A record that cannot be read, or opened, is left where it is, and the others go."""
+        """How many records were removed, 0 or 1. One that cannot be read, or opened, is left, and holds up no other."""
         try:
             return await self._judge(world, stem, now_ms)
         except VouchpostError as error:
