@@ -45,7 +45,7 @@ class IdleConnections:
             self._sweep = self._loop.call_later(self._sweep_every_s, self._sweep_now)
 
     def close(self) -> None:
-        """Ends all of them, and any that is still to be taken back."""
+        """Ends all of them, and from now on any that `keep` is given."""
         self._limit = 0
         if self._sweep is not None:
             self._sweep.cancel()

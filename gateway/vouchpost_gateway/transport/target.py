@@ -17,9 +17,9 @@ _URL = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Connections are kept apart by this, the reach included.
+    """Where a connection goes, and how far it may reach: only requests of the same origin share connections.
 
-    Were it not, a connection that test mode may have (to loopback) could be re-used by live mode, which may not.
+    Without the reach, live mode could re-use a connection to loopback, which only test mode may have.
     """
 
     host: str
