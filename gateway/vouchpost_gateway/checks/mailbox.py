@@ -48,7 +48,7 @@ _BAD_FOR_TRAFFIC = frozenset({"mx_unreachable", "connection_dropped", "smtp_time
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Whether everybody is taken is a matter of the domain and of the hosts that it has now."""
+    """A domain and the mail hosts that it has now: what is remembered of a catch-all is true of both together."""
 
     key: str
     hosts: int
@@ -142,7 +142,10 @@ class MailboxCheck:
         return finding_of(first, second, host, operator)
 
     async def _first(self, mailbox: Mailbox, host: MailHost, operator: Operator) -> tuple[Session | None, HostAnswer]:
-        """On a connection that somebody left, if there is one; what an old one says of us or itself does not count."""
+        """The answer about the address itself, on a parked connection if there is one, else on a new one.
+
+        What a parked connection answers counts only where it is about the mailbox, not about us or the connection.
+        """
         left = self._parking.take(self._address(host), mailbox)
         if left is not None:
             try:

@@ -13,7 +13,7 @@ from vouchpost_gateway.checks.dns import NameServer
 from vouchpost_gateway.domain.errors import Misconfigured
 
 WITNESS: Final = "com"
-"""A name that every server knows that sees the Internet."""
+"""A name that every server knows which can ask the Internet."""
 
 # resolv.conf(5): without one, the name server is the one on this machine.
 _LOCAL = NameServer("127.0.0.1")

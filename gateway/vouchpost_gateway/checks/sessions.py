@@ -19,7 +19,7 @@ _KEPT_S: Final = 1.0
 
 @dataclass(slots=True)
 class Session:
-    """A dialogue whose transaction is open, and how many recipients it has named."""
+    """A dialogue, and how many recipients it has named. `utf8` is how its transaction was opened; None before that."""
 
     dialogue: Dialogue
     operator: Operator

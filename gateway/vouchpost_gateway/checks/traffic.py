@@ -37,7 +37,7 @@ class Shared(Protocol):
 
 
 class NoTurn(Exception):  # noqa: N818  it says what there was
-    """Nobody was asked: the operator is left alone, or ours are a crowd."""
+    """Nobody was asked; `admission` says why, and when it is worth coming again."""
 
     def __init__(self, admission: Admission) -> None:
         super().__init__(admission.answer.value)
@@ -46,7 +46,7 @@ class NoTurn(Exception):  # noqa: N818  it says what there was
 
 @dataclass(slots=True)
 class Turn:
-    """One of the few conversations. `good` says what came of it; it stays None where nothing was learnt."""
+    """Leave to have one conversation. `good` says what came of it; it stays None where nothing was learnt."""
 
     good: bool | None = None
 

@@ -28,14 +28,14 @@ def suggestion(domain: str, *, takes_mail: bool | None, providers: Collection[st
 
 
 def _nearest(domain: str, providers: Collection[str]) -> str | None:
-    """The one provider that a slip or two away; two for long names, one for short ones, where two are another name."""
+    """The one provider that is a slip away, or two where the name is long: two slips make a short name another one."""
     most = 1 if len(domain.partition(".")[0]) < _SHORT else 2
     near = [(distance(domain, name, most), name) for name in providers if abs(len(name) - len(domain)) <= most]
     return _only_best([(slips, name) for slips, name in near if slips <= most])
 
 
 def _with_a_real_suffix(domain: str) -> str | None:
-    """`.cmo` for `.com`: no such suffix exists, so nothing that is written is given up."""
+    """`.com` for `.cmo`: there is no such top-level domain, so what is written cannot be what was meant."""
     name, _, suffix = domain.rpartition(".")
     near = [(distance(suffix, real, 1), real) for real in _TOP_LEVEL]
     best = _only_best([(slips, real) for slips, real in near if slips <= 1])
