@@ -58,7 +58,7 @@ def _domain(text: str) -> str | None:
 
 
 def read_lists(directory: Path) -> list[SourceList]:
-    """All lists in the directory, by name. Raises Misconfigured for one that cannot be read or says not what it is."""
+    """All lists in the directory, by name. Misconfigured for one that cannot be read or does not say what it is."""
     try:
         paths = sorted(path for path in directory.iterdir() if path.name.endswith(_SUFFIX))
         return [_read(path) for path in paths]
@@ -77,7 +77,7 @@ def _read(path: Path) -> SourceList:
 
 
 def checked(source: SourceList) -> SourceList:
-    """The same list; Misconfigured where its name or quality is none."""
+    """The same list; Misconfigured where its name is malformed or its quality out of range."""
     if not _NAME.fullmatch(source.name):
         raise Misconfigured("the name of a list is 1 to 64 small letters, digits, dots, hyphens and underscores")
     if not 0 < source.quality <= 1:

@@ -135,7 +135,7 @@ async def _explicit(exchangers: list[tuple[int, str]], search: _Search, *, sandb
 
 
 def _unusable(name: str, search: _Search, *, sandbox: bool) -> bool:
-    """A name that must not be asked about: an address written as one, a reserved one, or no host name at all."""
+    """Whether a name must not be asked about: it is an address, or reserved, or no host name at all."""
     if _is_address(name) or (is_reserved(name) and not sandbox) or name == "localhost":
         search.unsafe += 1
         return True
@@ -152,7 +152,7 @@ def _nothing(search: _Search, facts: Facts) -> Finding:
 
 
 def _failure(lookup: Lookup, facts: Facts | None = None) -> Finding:
-    """Sooner than the failure is forgotten nobody is asked again, so the next check had better not be."""
+    """The finding of a failed lookup. The resolver remembers it for `ttl_s`: a check sooner than that is in vain."""
     code = "dns_timeout" if lookup.outcome is DnsOutcome.TIMED_OUT else "dns_failure"
     told: Facts = {**(facts or {}), "detail": lookup.detail or lookup.outcome.value}
     return Finding("mx", code, {**told, "retry_after_s": lookup.ttl_s} if lookup.ttl_s else told)

@@ -37,7 +37,7 @@ class Policy:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """From TOML; ValueError for a status or reason that is none, KeyError for what is missing."""
+        """From TOML; ValueError for an unknown status or reason, KeyError for what is missing."""
         table = tomllib.loads(text)
         rulings = tuple(_ruling(row) for row in table["ruling"])
         outweighed = frozenset(table.get("allowed", {}).get("outweighs", ()))
@@ -67,7 +67,8 @@ class Policy:
             return self
         statuses = {finding: status for finding, status in tenant.statuses.items() if finding != DEGRADED}
         good = frozenset(ruling.finding for ruling in self.rulings if ruling.status is Status.VALID)
-        # What is good already is amended in its place; the rest goes before its like, or decides no more.
+        # A ruling that is good by default is amended in its place. Any other is taken out: called risky it comes back
+        # before the first valid one, called invalid before the first risky one, and called valid it decides no more.
         rulings = [
             _called(ruling, statuses[ruling.finding]) if ruling.finding in good & statuses.keys() else ruling
             for ruling in self.rulings
@@ -110,7 +111,7 @@ _AMENDED = {
 
 
 def _called(ruling: Ruling, status: Status) -> Ruling:
-    """Refused by the tenant's own word is a reason of its own."""
+    """The ruling with the tenant's status. One that the tenant refuses gets a reason that says so."""
     if status is Status.INVALID:
         return replace(ruling, status=status, reason=ReasonCode.DENIED_BY_POLICY, score=0.0)
     return replace(ruling, status=status, score=min(ruling.score, 0.5) if status is Status.RISKY else ruling.score)

@@ -193,7 +193,7 @@ def _rules() -> tuple[Rule, ...]:
 
 
 def _rule(row: dict[str, Any], named: Mapping[str, Sequence[str]]) -> Rule:
-    """A row as read; a key that is none fails the start."""
+    """A row as read; an unknown key fails the start."""
     phrases = row.pop("phrases", ())
     ends = row.pop("ends", False)
     rule = Rule(

@@ -18,17 +18,15 @@ from vouchpost_gateway.checks.smtp import Dialogue, DialogueEnded, Manners, Refu
 from vouchpost_gateway.checks.traffic import Egress
 from vouchpost_gateway.domain.verification import Finding
 
-# The host answered, if only to refuse us: so the port is open from here.
+# After any other trouble the host has answered, if only to refuse us: so the port is open from here.
 _SILENT = frozenset({Trouble.CONNECT_TIMED_OUT, Trouble.UNREACHABLE})
-
 
 _PORT_CODES: Final = {**dict.fromkeys(_SILENT, "port_silent"), Trouble.PROXY_FAILED: "proxy_failed"}
 _AGAIN_CLOSED_S: Final = 300.0
 _AGAIN_OPEN_S: Final = 3600.0
 _ENOUGH: Final = 2
 
-
-# RFC 5737: for a look at the record alone.
+# An address that is nobody's (RFC 5737): asked about where all that counts is whether there is a record.
 _NOBODYS: Final = "192.0.2.1"
 _SPF_CODES: Final = {
     SpfResult.NONE: "spf_missing",
@@ -50,7 +48,7 @@ class Port25(StrEnum):
 class PortWatch:
     """At start and from then on: tells "port 25 is closed here" from "that host refused", and stops asking meanwhile.
 
-    One host that is silent may be down; several operators that are, while none so much as refuses us, are not.
+    One host that is silent may be down. Where several operators are, and none so much as refuses us, it is the port.
     """
 
     resolver: Resolver

@@ -176,7 +176,7 @@ class Verifier:
             self._mail_route(mailbox.domain, world, wanted=wanted), self._health(mailbox.domain, depth, world)
         )
         findings = [route.finding, *self._lists.look_up_hosts(host.name for host in route.hosts)]
-        if route.hosts:  # of a domain that takes no mail, nobody wants to know how it looks after it
+        if route.hosts:  # how well a domain looks after its mail is of no interest where it takes none
             findings += health
         if depth is Depth.MAILBOX:
             findings.append(await self._mailbox_finding(mailbox, check, route))
