@@ -14,7 +14,7 @@ _RECIPIENTS: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """`acceptance_proves`: a 250 says that the mailbox exists, if a random address is refused.
+    """Who runs a mail host. `acceptance_proves`: its 250 says that the mailbox exists, if it refuses a random address.
 
     `recipients` is how many may be asked about on one connection, `at_once` how many connections are had, where that
     differs from the setting.

@@ -13,7 +13,7 @@ _TRAILING_NUMBER = re.compile(r"\d{1,3}$")
 
 @dataclass(frozen=True, slots=True)
 class RoleNames:
-    """Words that are roles by themselves, words that are roles among others, and words that keep a role one."""
+    """Words that are a role as the whole name only, words that are one among others too, and words beside a role."""
 
     alone: frozenset[str]
     roles: frozenset[str]

@@ -180,7 +180,7 @@ class _Reader:
             found = list(unpacker)
         finally:
             if found is None or unpacker.tell() != ends:
-                self._unpacker = msgpack.Unpacker(strict_map_key=False)  # what is left in this one is of no other text
+                self._unpacker = msgpack.Unpacker(strict_map_key=False)  # its remains must not begin the next text
         if unpacker.tell() != ends:
             raise ValueError("the last section is not whole")
         return found
@@ -192,7 +192,7 @@ _UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, msgpack.UnpackEx
 
 
 def _pack(*fields: Any) -> bytes:
-    """A section; a word of a closed list goes as the text that it is."""
+    """A section; members of enums are packed as their text."""
     packed = _PACKER.pack(fields)
     assert isinstance(packed, bytes)
     return packed
