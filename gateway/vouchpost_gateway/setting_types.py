@@ -113,15 +113,23 @@ def _host_and_port(text: str, *, default_port: int) -> tuple[str, int]:
     """`host`, `host:port`, `[v6]`, `[v6]:port` or a bare v6 address."""
     if text.count(":") > 1 and not text.startswith("["):
         text = f"[{text}]"
-    parts = urlsplit(f"//{text}")
-    port = default_port if parts.port is None else parts.port
-    if not parts.hostname or not port:
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, default_port if parts.port is None else parts.port
+    except ValueError:
+        host, port = None, 0
+    if not host or not port:
         raise ValueError("not host:port")
-    return parts.hostname, port
+    return host, port
 
 
 def _network(value: object) -> object:
-    return ip_network(value.strip()) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        return ip_network(value.strip())
+    except ValueError as error:
+        raise ValueError("not a network like 10.0.0.0/8, without bits set beyond its length") from error
 
 
 RedisUrl = Annotated[SecretStr, BeforeValidator(_redis_url)]

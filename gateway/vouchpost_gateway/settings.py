@@ -40,6 +40,7 @@ SECRETS = ("master_keys", "ledger_url", "bells_url", "smtp_proxy")
 # The consumer kit's, which may be set in the same shell.
 _NOT_OURS = frozenset({"VOUCHPOST_URL", "VOUCHPOST_API_KEY", "VOUCHPOST_SIGNING_SECRET"})
 _SECRET_FILE_LIMIT_BYTES = 65_536
+_ALIKE = 0.75
 
 TURN_S = 5.0
 """How long a check waits for its turn at a mail operator before it is put off."""
@@ -254,8 +255,10 @@ def _unknown(environ: Mapping[str, str]) -> list[str]:
 
 
 def _hint(name: str, known: set[str]) -> str:
-    close = difflib.get_close_matches(name.upper(), known, n=1)
-    return f"; did you mean {close[0]}?" if close else "; `vouchpost settings` lists them all"
+    """Names are compared without what all of them begin with, which makes everything look alike."""
+    short = [one.removeprefix(PREFIX) for one in known]
+    close = difflib.get_close_matches(name.upper().removeprefix(PREFIX), short, n=1, cutoff=_ALIKE)
+    return f"; did you mean {PREFIX}{close[0]}?" if close else "; `vouchpost settings` lists them all"
 
 
 def _set_twice(environ: Mapping[str, str]) -> list[str]:
@@ -280,9 +283,13 @@ def _in_words(error: ValidationError) -> list[str]:
     lines: dict[str, str] = {}
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
         name = str(detail["loc"][0])
-        reason = detail["msg"].removeprefix("Value error, ")
-        lines.setdefault(name, f"{variable(name)}: {reason}; accepted: {_accepted(name)}")
+        lines.setdefault(name, f"{variable(name)}: {_reworded(detail['msg'])}; accepted: {_accepted(name)}")
     return list(lines.values())
+
+
+def _reworded(message: str) -> str:
+    """Pydantic's words speak of its types, and of what it tried."""
+    return message.removeprefix("Value error, ").replace("Input should be", "must be").partition(", unable to")[0]
 
 
 def _accepted(name: str) -> str:

@@ -110,12 +110,35 @@ def test_a_secret_file_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("VOUCHPOST_API_PORT", "canary", "must be a valid integer; accepted: a port, 0 for any free one"),
+        ("VOUCHPOST_DNS_SERVERS", "::canary:::", "not host:port; accepted: comma-separated"),
+        ("VOUCHPOST_SANDBOX_DNS", "canary:99999", "not host:port; accepted: host:port of"),
+        ("VOUCHPOST_PUSH_ALLOW_NETWORKS", "10.0.0.77/8", "not a network like 10.0.0.0/8"),
+    ],
+)
+def test_what_is_wrong_is_said_in_our_words_and_without_the_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(Misconfigured) as refused:
+        load_settings()
+
+    assert str(refused.value).startswith(f"{name}: {words}")
+    assert value not in str(refused.value)
+
+
+@pytest.mark.parametrize(
     ("misspelt", "hint"),
     [
         pytest.param("VOUCHPOST_LEDGER_ULR", "did you mean VOUCHPOST_LEDGER_URL?", id="transposed"),
         pytest.param("VOUCHPOST_PUSH_TIMEOUT", "did you mean VOUCHPOST_PUSH_TIMEOUT_S?", id="unit-left-out"),
         pytest.param("vouchpost_api_port", "did you mean VOUCHPOST_API_PORT?", id="lower-case"),
         pytest.param("VOUCHPOST_ZZZZZZZZ", "`vouchpost settings` lists them all", id="nothing-like-it"),
+        pytest.param("VOUCHPOST_TOKEN", "`vouchpost settings` lists them all", id="alike-in-the-prefix-alone"),
+        pytest.param("VOUCHPOST_REDIS_URL", "`vouchpost settings` lists them all", id="alike-in-the-suffix-alone"),
     ],
 )
 def test_an_unknown_variable_is_refused_with_a_hint(misspelt: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
