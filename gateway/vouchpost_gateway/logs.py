@@ -121,7 +121,7 @@ def set_up(
     sink = sink or LogSink(descriptor)
     _sinks[:] = [sink]
     complete = _completion(role, address_key)
-    renderer = _renderer(form, colours=os.isatty(descriptor))
+    renderer = _renderer(form, colours=os.isatty(descriptor) and not os.environ.get("NO_COLOR"))
     number = logging.getLevelNamesMapping()[level.value.upper()]
     structlog.configure(
         processors=[complete, renderer],

@@ -2,6 +2,7 @@ import http.client
 import json
 import logging
 import os
+import pty
 import socket
 import subprocess
 import sys
@@ -157,6 +158,26 @@ def test_a_line_that_cannot_be_formatted_costs_only_itself(reader: Reader) -> No
     logging.getLogger("elsewhere").warning("%d", "not a number")
 
     assert [line["event"] for line in reader.lines()] == ["log.line_unreadable"]
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_a_terminal_has_colours_unless_there_should_be_none(
+    monkeypatch: pytest.MonkeyPatch, no_color: str, *, coloured: bool
+) -> None:
+    """https://no-color.org: set, and not empty."""
+    monkeypatch.setenv("NO_COLOR", no_color)
+    ours, terminal = pty.openpty()
+
+    sink = set_up(level=LogLevel.INFO, form=LogFormat.CONSOLE, role="up", address_key=KEY, descriptor=terminal)
+    structlog.get_logger().info("child.ready")
+    sink.close()
+
+    shown = os.read(ours, 10_000)
+    for descriptor in (ours, terminal):
+        os.close(descriptor)
+    assert b"child.ready" in shown
+    assert (b"\x1b[" in shown) is coloured
 
 
 def test_a_console_shows_the_same_without_private_data(reader: Reader) -> None:
