@@ -9,8 +9,18 @@ from rich.console import Console
 from rich.table import Table
 
 from vouchpost_gateway.cli.process import NO_SANDBOX, is_without_sandbox, settings_here
-from vouchpost_gateway.cli.world import TENANT, WIDTH, DataDirOption, ModeOption, TenantOption, in_world, shown
-from vouchpost_gateway.domain.access import ApiKey, check_scopes
+from vouchpost_gateway.cli.world import (
+    TENANT,
+    WIDTH,
+    AnyModeOption,
+    DataDirOption,
+    ModeOption,
+    TenantOption,
+    in_world,
+    shown,
+)
+from vouchpost_gateway.domain.access import ApiKey, check_scopes, mode_of
+from vouchpost_gateway.domain.errors import InvalidField
 from vouchpost_gateway.domain.world import Mode, Scope, World
 from vouchpost_gateway.wiring import Gateway
 
@@ -30,7 +40,7 @@ def create(
         typer.Option(help="What the key may do. Without it: admin; for a partner the one scope it can have."),
     ] = None,
     label: Annotated[str, typer.Option(help="What the key is for.")] = "",
-    partner: Annotated[str | None, typer.Option(help="The partner that the key belongs to.")] = None,
+    partner: Annotated[str | None, typer.Option(help="The id of the partner that the key belongs to: prt_….")] = None,
     expires_days: Annotated[int | None, typer.Option(min=1, max=36_500, help="After how many days it ends.")] = None,
     data_dir: DataDirOption = None,
 ) -> None:
@@ -40,6 +50,8 @@ def create(
 
     async def work(gateway: Gateway, world: World) -> None:
         check_scopes(scopes, for_partner=partner is not None)
+        if partner is not None and await gateway.access_records.partner(world, partner) is None:
+            raise InvalidField("--partner", f"no such partner in mode {mode.value}; `vouchpost partners list` has them")
         _, text = await gateway.services.access.create_key(
             world,
             scopes=scopes,
@@ -55,11 +67,11 @@ def create(
 
 
 @app.command("list")
-def list_keys(*, tenant: TenantOption = TENANT, mode: ModeOption, data_dir: DataDirOption = None) -> None:
+def list_keys(*, tenant: TenantOption = TENANT, mode: AnyModeOption = None, data_dir: DataDirOption = None) -> None:
     """Lists the keys; what is secret of them nobody can list."""
+    table = Table("key", "scopes", "partner", "label", "made", "expires", box=None)
 
     async def work(gateway: Gateway, world: World) -> None:
-        table = Table("key", "scopes", "partner", "label", "made", "expires", box=None)
         after = None
         while True:
             page = await gateway.services.access.keys(world, after=after, limit=_PAGE)
@@ -68,9 +80,9 @@ def list_keys(*, tenant: TenantOption = TENANT, mode: ModeOption, data_dir: Data
             after = page.next
             if after is None:
                 break
-        Console(width=WIDTH).print(table)
 
     in_world(tenant, mode, work, data_dir=data_dir)
+    Console(width=WIDTH).print(table)
 
 
 @app.command()
@@ -78,10 +90,12 @@ def revoke(
     key: Annotated[str, typer.Argument(help="The key's public id, vp_live_… without its secret.")],
     *,
     tenant: TenantOption = TENANT,
-    mode: ModeOption,
     data_dir: DataDirOption = None,
 ) -> None:
     """Ends a key: nobody signs in with it any more, within two seconds."""
+    mode = mode_of(key)
+    if mode is None:
+        raise typer.BadParameter("not the public id of a key: vp_live_… or vp_test_…, 22 characters")
 
     async def work(gateway: Gateway, world: World) -> None:
         await gateway.services.access.revoke_key(world, key)

@@ -6,7 +6,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from vouchpost_gateway.cli.world import TENANT, WIDTH, DataDirOption, ModeOption, TenantOption, in_world, shown
+from vouchpost_gateway.cli.world import (
+    TENANT,
+    WIDTH,
+    AnyModeOption,
+    DataDirOption,
+    ModeOption,
+    TenantOption,
+    in_world,
+    shown,
+)
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.wiring import Gateway
 
@@ -33,22 +42,22 @@ def create(
 
 
 @app.command("list")
-def list_partners(*, tenant: TenantOption = TENANT, mode: ModeOption, data_dir: DataDirOption = None) -> None:
+def list_partners(*, tenant: TenantOption = TENANT, mode: AnyModeOption = None, data_dir: DataDirOption = None) -> None:
     """Lists the partners."""
+    table = Table("partner", "name", "mode", box=None)
 
     async def work(gateway: Gateway, world: World) -> None:
-        table = Table("partner", "name", box=None)
         after = None
         while True:
             page = await gateway.services.access.partners(world, after=after, limit=_PAGE)
             for partner in page.items:
-                table.add_row(partner.id, shown(partner.name))
+                table.add_row(partner.id, shown(partner.name), world.mode.value)
             after = page.next
             if after is None:
                 break
-        Console(width=WIDTH).print(table)
 
     in_world(tenant, mode, work, data_dir=data_dir)
+    Console(width=WIDTH).print(table)
 
 
 @app.command()

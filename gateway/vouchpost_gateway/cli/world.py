@@ -17,23 +17,26 @@ WIDTH = 250
 
 TenantOption = Annotated[str, typer.Option(help="Whose: the name of the tenant.")]
 ModeOption = Annotated[Mode, typer.Option(help="live asks the Internet, test the sandbox.")]
+AnyModeOption = Annotated[Mode | None, typer.Option(help="live or test; both when not given.")]
 
 DataDirOption = Annotated[Path | None, typer.Option(help="The data directory of `up`, if it is another.")]
 
 Work = Callable[[Gateway, World], Awaitable[None]]
 
 
-def in_world(tenant: str, mode: Mode, work: Work, *, data_dir: Path | None, make_tenant: bool = False) -> None:
-    """Does the work in the tenant's world, on the ledger of the settings or of the `up` that runs beside."""
+def in_world(tenant: str, mode: Mode | None, work: Work, *, data_dir: Path | None, make_tenant: bool = False) -> None:
+    """Works in the tenant's world, or its two, on the ledger of the settings or of the `up` that runs beside."""
 
     async def main() -> None:
         async with opened(settings) as gateway:
             found = await gateway.tenants.find(tenant)
             if found is None and make_tenant:
                 found = await gateway.tenants.create(tenant, now_ms=now_ms())
+                typer.echo(f"made the tenant {tenant}, which did not exist", err=True)
             if found is None:
                 raise NotFound("tenant")
-            await work(gateway, found.world(mode))
+            for each in [mode] if mode else Mode:
+                await work(gateway, found.world(each))
 
     with explained():
         settings = settings_here(data_dir)

@@ -70,6 +70,12 @@ def short_id_of(key_id: str) -> str | None:
     return None if match is None else match[3]
 
 
+def mode_of(key_id: str) -> Mode | None:
+    """The mode that a key's public id names; None when the text does not have the shape of such an id."""
+    match = _ID.fullmatch(key_id)
+    return None if match is None else Mode(match[1])
+
+
 def check_scopes(scopes: frozenset[Scope], *, for_partner: bool) -> None:
     """InvalidField unless a partner's key has the scope subscriptions:own alone, and no other key has it."""
     if for_partner and scopes != {Scope.SUBSCRIPTIONS_OWN}:

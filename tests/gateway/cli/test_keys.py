@@ -54,10 +54,41 @@ def test_keys_are_listed_without_what_is_secret_of_them(ledger: redis.Redis) -> 
 def test_a_revoked_key_is_gone(ledger: redis.Redis) -> None:
     public = keys("create", "--mode", "test").stdout.strip()[:22]
 
-    assert keys("revoke", public, "--mode", "test").exit_code == 0
+    assert keys("revoke", public).exit_code == 0
 
     assert public not in keys("list", "--mode", "test").stdout
-    assert keys("revoke", public, "--mode", "test").exit_code == 1
+    assert keys("revoke", public).exit_code == 1
+
+
+@pytest.mark.parametrize("text", ["vp_test_", "prt_01", "vp_test_00000000000000_secret"])
+def test_what_is_no_id_of_a_key_is_not_looked_for(text: str) -> None:
+    result = keys("revoke", text)
+
+    assert result.exit_code == 2
+    assert "not the public id of a key" in result.stderr
+
+
+def test_lists_are_of_both_modes_unless_one_is_named(ledger: redis.Redis) -> None:
+    made = [keys("create", "--mode", mode).stdout[:22] for mode in ("live", "test")]
+    partners = [
+        CliRunner().invoke(partners_app, ["create", "Initech", "--mode", mode]).stdout.strip()
+        for mode in ("live", "test")
+    ]
+
+    listed, listed_partners = keys("list").stdout, CliRunner().invoke(partners_app, ["list"]).stdout
+
+    assert all(key in listed for key in made)
+    assert re.search(rf"{partners[0]} +Initech +live", listed_partners)
+    assert re.search(rf"{partners[1]} +Initech +test", listed_partners)
+    assert partners[1] not in CliRunner().invoke(partners_app, ["list", "--mode", "live"]).stdout
+
+
+def test_a_tenant_that_is_made_is_told_of(ledger: redis.Redis) -> None:
+    """Else a mistyped name makes a tenant that nobody meant."""
+    first, second = (keys("create", "--tenant", "acem", "--mode", "live") for _ in range(2))
+
+    assert first.stderr == "made the tenant acem, which did not exist\n"
+    assert second.stderr == ""
 
 
 def test_a_key_may_belong_to_a_partner_who_takes_it_along(ledger: redis.Redis) -> None:
@@ -96,7 +127,10 @@ def test_an_id_is_shown_whole_however_narrow_the_terminal(ledger: redis.Redis) -
 
 
 def test_an_unknown_partner_is_refused(ledger: redis.Redis) -> None:
-    assert keys("create", "--mode", "test", "--partner", "prt_absent").exit_code == 1
+    result = keys("create", "--mode", "test", "--partner", "prt_absent")
+
+    assert result.exit_code == 1
+    assert "--partner: no such partner" in result.stderr
 
 
 def test_a_tenant_that_does_not_exist_is_made_for_a_key_only(ledger: redis.Redis) -> None:
