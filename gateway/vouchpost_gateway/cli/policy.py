@@ -44,7 +44,7 @@ def put(
 
     async def work(gateway: Gateway, world: World) -> None:
         await gateway.policies.write(world, policy)
-        typer.echo(f"version {policy.version or 'default'}")
+        typer.echo(f"version {json.dumps(policy.version)}")
 
     in_world(tenant, mode, work, data_dir=data_dir)
 
@@ -59,10 +59,14 @@ def amendable() -> None:
 def _read(file: Path) -> TenantPolicy:
     try:
         document: Any = json.loads(sys.stdin.read() if str(file) == "-" else file.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise Misconfigured(f"{file} cannot be read as JSON") from error
-    if not isinstance(document, dict) or document.keys() - _FIELDS:
-        raise Misconfigured(f"{file} must hold an object with statuses, allow and deny, and nothing else")
+    except OSError as error:
+        raise Misconfigured(f"{file} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise Misconfigured(f"{file} cannot be read as JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise Misconfigured(f"{file} must hold an object with statuses, allow and deny")
+    if unknown := sorted(document.keys() - _FIELDS):
+        raise Misconfigured(f"{file}: no such field: {', '.join(unknown)}; a policy has statuses, allow and deny")
     return TenantPolicy.made(
         statuses=_statuses(document.get("statuses", {})),
         allow=_words("allow", document.get("allow", [])),
