@@ -145,7 +145,7 @@ def _three(headers: Headers) -> tuple[str, str, str]:
                 if lowered in found:
                     raise DuplicateHeaderError(f"{lowered} is there twice")
                 found[lowered] = value
-            elif type(name) is not str:
+            elif not isinstance(name, str):
                 raise MalformedHeaderError(reason="malformed_header", detail=_SHAPE)
     except (AttributeError, TypeError, ValueError):
         raise MalformedHeaderError(reason="malformed_header", detail=_SHAPE) from None

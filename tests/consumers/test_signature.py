@@ -244,6 +244,19 @@ def test_headers_of_another_shape_are_told_what_they_should_be(shape: Callable[[
     assert refused.value.reason == "malformed_header"
 
 
+class Folded(str):
+    """As multidict's `istr`, in which aiohttp and Litestar hand over the names of headers."""
+
+    __slots__ = ()
+
+
+def test_names_may_be_of_a_kind_of_text() -> None:
+    body = event()
+    named: dict[str, str] = {Folded(name): value for name, value in ({"Host": "consumer"} | headers(body)).items()}
+
+    assert verifier().verify(headers=named, body=body).id == "evt_1"
+
+
 def test_a_body_that_is_text_is_told_that_it_should_be_bytes() -> None:
     body = event()
 
