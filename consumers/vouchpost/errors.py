@@ -29,7 +29,7 @@ No error carries a secret, a signature, an address or an unverified body.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class VouchpostError(Exception):
@@ -39,6 +39,14 @@ class VouchpostError(Exception):
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__(detail or type(self).__doc__)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Worker queues pickle errors. `__init__` is not asked again: what it takes is not what `args` holds."""
+        return _unpickled, (type(self), *self.args), vars(self)
+
+
+def _unpickled(kind: type[VouchpostError], *args: object) -> VouchpostError:
+    return kind.__new__(kind, *args)
 
 
 class ConfigurationError(VouchpostError):

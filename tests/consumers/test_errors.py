@@ -1,9 +1,20 @@
 """The tree of errors: one root, a reason on every leaf, and the drawing at its top is true."""
 
+import pickle
 import re
+from collections.abc import Callable
+
+import pytest
 
 import vouchpost
-from vouchpost import VouchpostError, errors
+from vouchpost import (
+    MalformedHeaderError,
+    OverloadedError,
+    RequestRefusedError,
+    TimestampError,
+    VouchpostError,
+    errors,
+)
 
 
 def every_class() -> list[type[VouchpostError]]:
@@ -27,3 +38,23 @@ def test_every_error_is_exported_and_has_a_reason() -> None:
         assert getattr(vouchpost, kind.__name__) is kind
         assert re.fullmatch(r"[a-z_]+", kind.reason)
         assert kind.__doc__
+
+
+WITH_FIELDS: dict[type[VouchpostError], Callable[[], VouchpostError]] = {
+    MalformedHeaderError: lambda: MalformedHeaderError(reason="malformed_id", detail="an id"),
+    TimestampError: lambda: TimestampError(reason="timestamp_too_old", off_by_s=301.5),
+    OverloadedError: lambda: OverloadedError(status=503, retry_after_s=2),
+    RequestRefusedError: lambda: RequestRefusedError(
+        status=422, title="Refused", fields=[errors.FieldError("email", "is long")]
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", every_class(), ids=lambda kind: kind.__name__)
+def test_every_error_is_the_same_in_another_process(kind: type[VouchpostError]) -> None:
+    error = WITH_FIELDS.get(kind, kind)()
+
+    there = pickle.loads(pickle.dumps(error))  # noqa: S301 - of our own making
+
+    assert type(there) is kind
+    assert (str(there), there.reason, vars(there)) == (str(error), error.reason, vars(error))
