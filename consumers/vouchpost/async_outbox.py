@@ -53,14 +53,14 @@ class AsyncSubmitter:
         self._refused = refused
         self._every_s = every_s
         self._wake = asyncio.Event()
-        self._stopped = False
+        self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
     async def run_once(self, *, limit: int = 100) -> int:
         """Sends the oldest ones and returns how many are done. It ends at the first that the gateway cannot take."""
         taken = 0
         for submission in await self._outbox.oldest_async(limit):
-            if self._stopped or not await self._send(submission):
+            if self._stopping or not await self._send(submission):
                 break
             taken += 1
         return taken
@@ -70,7 +70,6 @@ class AsyncSubmitter:
         self._wake.set()
 
     async def __aenter__(self) -> Self:
-        self._stopped = False
         self._task = asyncio.create_task(self._run(), name="vouchpost-submitter")
         return self
 
@@ -78,13 +77,14 @@ class AsyncSubmitter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Waits for the one submission under way. What is left in the outbox is sent after the next start."""
-        self._stopped = True
+        self._stopping = True
         self._wake.set()
         if self._task is not None:
             await self._task
+        self._stopping = False
 
     async def _run(self) -> None:
-        while not self._stopped:
+        while not self._stopping:
             try:
                 busy = await self.run_once() > 0
             except Exception as error:  # noqa: BLE001 - the application's database or callback; the next turn tries again

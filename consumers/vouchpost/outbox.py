@@ -54,14 +54,14 @@ class Submitter:
         self._refused = refused
         self._every_s = every_s
         self._wake = threading.Event()
-        self._stopped = False
+        self._stopping = False
         self._thread: threading.Thread | None = None
 
     def run_once(self, *, limit: int = 100) -> int:
         """Sends the oldest ones and returns how many are done. It ends at the first that the gateway cannot take."""
         taken = 0
         for submission in self._outbox.oldest(limit):
-            if not self._send(submission):
+            if self._stopping or not self._send(submission):
                 break
             taken += 1
         return taken
@@ -75,14 +75,15 @@ class Submitter:
         self._thread.start()
 
     def stop(self) -> None:
-        """What is left in the outbox is sent after the next start."""
-        self._stopped = True
+        """Waits for the one submission under way. What is left in the outbox is sent after the next start."""
+        self._stopping = True
         self._wake.set()
         if self._thread is not None:
             self._thread.join()
+        self._stopping = False
 
     def _run(self) -> None:
-        while not self._stopped:
+        while not self._stopping:
             try:
                 busy = self.run_once() > 0
             except Exception as error:  # noqa: BLE001 - the application's database or callback; the next turn tries again

@@ -157,6 +157,22 @@ def test_a_task_that_was_woken_does_not_sleep_on(url: str) -> None:
     assert gateway.emails[-1] == "cem@example.com"
 
 
+def test_a_task_that_has_ended_can_be_begun_again_and_a_job_after_it_sends_too(url: str) -> None:
+    gateway = FakeGateway()
+
+    async def work(outbox: AsyncSqlOutbox) -> None:
+        submitter = AsyncSubmitter(client=gateway.async_client(), outbox=outbox, every_s=0.01)
+        for _ in range(2):
+            async with submitter:
+                await until_nothing_waits(outbox)
+            await outbox.add_async(Submission("cem@example.com"))
+        assert await submitter.run_once() == 1
+
+    with_ann_and_bob(url, work)
+
+    assert gateway.emails == ["ann@example.com", "bob@example.com", "cem@example.com", "cem@example.com"]
+
+
 class Asked(AsyncSqlOutbox):
     times = 0
 

@@ -1,5 +1,6 @@
 """The submitter: what waits is sent once the gateway is back, and a restart in between loses nothing."""
 
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +20,14 @@ def outbox(tmp_path: Path) -> SqliteOutbox:
     made.add(ANN)
     made.add(BOB)
     return made
+
+
+def until_nothing_waits(outbox: SqliteOutbox) -> None:
+    for _ in range(500):
+        if not outbox.oldest(1):
+            return
+        time.sleep(0.01)
+    pytest.fail("something waits still")
 
 
 def test_what_waits_is_sent_under_its_own_key_and_told_of(outbox: SqliteOutbox) -> None:
@@ -88,11 +97,42 @@ def test_a_thread_of_its_own_sends_what_comes_in_and_outlives_failures(outbox: S
     submitter = Submitter(client=gateway.client(), outbox=outbox, submitted=fails_once, every_s=0.01)
     submitter.start()
     try:
-        for _ in range(500):
-            if not outbox.oldest(1):
-                break
-            time.sleep(0.01)
+        until_nothing_waits(outbox)
     finally:
         submitter.stop()
 
     assert gateway.emails == ["ann@example.com", "bob@example.com"]
+
+
+def test_a_submitter_that_was_stopped_can_be_started_again(outbox: SqliteOutbox) -> None:
+    gateway = FakeGateway()
+    submitter = Submitter(client=gateway.client(), outbox=outbox, every_s=0.01)
+    for _ in range(2):
+        submitter.start()
+        until_nothing_waits(outbox)
+        submitter.stop()
+        outbox.add(Submission("cem@example.com"))
+
+    assert submitter.run_once() == 1
+    assert gateway.emails == ["ann@example.com", "bob@example.com", "cem@example.com", "cem@example.com"]
+
+
+def test_stopping_waits_for_the_one_submission_under_way_alone(outbox: SqliteOutbox) -> None:
+    gateway, sending, goes_on = FakeGateway(), threading.Event(), threading.Event()
+
+    def submitted(*_: object) -> None:
+        sending.set()
+        goes_on.wait(5)
+
+    submitter = Submitter(client=gateway.client(), outbox=outbox, submitted=submitted)
+    submitter.start()
+    sending.wait(5)
+    stop = threading.Thread(target=submitter.stop)
+    stop.start()
+    while not submitter._wake.is_set():
+        time.sleep(0.01)
+    goes_on.set()
+    stop.join(5)
+
+    assert gateway.emails == ["ann@example.com"]
+    assert list(outbox.oldest(9)) == [BOB]
