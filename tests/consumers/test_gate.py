@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,21 @@ def test_nobody_waits_for_a_gateway_that_is_known_to_be_down(bench: Bench) -> No
     assert bench.gateway.calls == before
     assert time.monotonic() - started < 2
     assert len(bench.waiting()) == 25
+
+
+@pytest.mark.parametrize(("status", "field"), [(422, "email"), (422, "subject_id"), (401, None)])
+def test_a_gateway_that_refuses_is_known_to_be_back(bench: Bench, status: int, field: str | None) -> None:
+    now = [0.0]
+    breaker = Breaker(failures=2, open_s=10, clock=lambda: now[0])
+    bench.gateway.up = False
+    bench.check("ann@example.com", times=2, breaker=breaker)
+
+    now[0] = 11
+    bench.gateway.up, bench.gateway.refuse_with, bench.gateway.refused_field = True, status, field
+    with suppress(InvalidAddressError):
+        bench.check("bob@example.com", breaker=breaker)
+
+    assert breaker.allows()
 
 
 def test_a_key_that_is_wrong_is_not_the_visitors_fault(bench: Bench) -> None:
