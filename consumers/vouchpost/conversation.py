@@ -16,6 +16,7 @@ from urllib.parse import quote, urlencode
 from vouchpost.breaker import Breaker
 from vouchpost.errors import FieldError, OverloadedError, RequestRefusedError, UnreachableError
 from vouchpost.resources import Delivery, Page, Subscription, Verification
+from vouchpost.submission import checked_key
 
 MAX_WAIT_S: Final = 30  # what the gateway allows for one ?wait=
 _BASE_S: Final = 0.2
@@ -143,7 +144,7 @@ class Conversations:
 
     def _post(self, path: str, content: Mapping[str, Any], *, key: str | None = None) -> Steps[dict[str, Any]]:
         """One idempotency key for all attempts, so that it is carried out once."""
-        headers = {"idempotency-key": key or self._chances.new_key()}
+        headers = {"idempotency-key": self._chances.new_key() if key is None else checked_key(key)}
         return (yield from self._ask("POST", path, content=content, headers=headers))
 
     def _ask(

@@ -1,12 +1,15 @@
 """An address to be verified, with its idempotency key: two processes may send it, or one again after a crash."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
-from vouchpost.errors import ApiError
+from vouchpost.errors import ApiError, ConfigurationError
 from vouchpost.resources import Verification
+
+_is_key: Final = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,9 @@ class Submission:
     metadata: Mapping[str, str] = field(default_factory=dict)
     key: str = field(default_factory=lambda: uuid4().hex)
 
+    def __post_init__(self) -> None:
+        checked_key(self.key)
+
     def details(self) -> dict[str, Any]:
         """What is neither the key nor the address, ready for JSON."""
         return {
@@ -32,6 +38,13 @@ class Submission:
     def options(self) -> dict[str, Any]:
         """What `Client.submit` takes beside the address."""
         return self.details() | {"idempotency_key": self.key}
+
+
+def checked_key(key: str) -> str:
+    """Refused where it is made: in an outbox, a key that cannot be sent would hold up all that wait behind it."""
+    if not _is_key(key):
+        raise ConfigurationError("an idempotency key is 1 to 255 visible ASCII characters")
+    return key
 
 
 @dataclass(frozen=True, slots=True)

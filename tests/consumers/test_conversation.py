@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vouchpost import OverloadedError, RequestRefusedError, UnreachableError
+from vouchpost import ConfigurationError, OverloadedError, RequestRefusedError, UnreachableError
 from vouchpost.conversation import Chances, Conversations, NoReply, Reply, Send, retry_after_s
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
@@ -100,6 +100,15 @@ def test_an_idempotency_key_of_the_caller_is_kept() -> None:
     gateway.run(gateway.say.submit({"email": "ann@example.com"}, idempotency_key="mine"))
 
     assert gateway.sent[0].headers["idempotency-key"] == "mine"
+
+
+@pytest.mark.parametrize("key", ["", "Änderung-42", "two words", "one\nline", "k" * 256])
+def test_a_key_that_no_gateway_takes_is_refused_before_anything_is_sent(key: str) -> None:
+    gateway = Gateway(ACCEPTED)
+
+    with pytest.raises(ConfigurationError, match="255 visible ASCII"):
+        gateway.run(gateway.say.submit({"email": "ann@example.com"}, idempotency_key=key))
+    assert gateway.sent == []
 
 
 def test_pauses_have_full_jitter_and_a_cap() -> None:
