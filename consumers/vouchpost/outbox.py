@@ -6,6 +6,7 @@ A submission keeps its idempotency key, so that it may be sent twice: by two pro
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Any, Final, Protocol, TypeGuard, runtime_checkable
 
 from vouchpost.client import Client
@@ -112,5 +113,6 @@ def is_refused_for_good(error: ApiError, submission: Submission) -> TypeGuard[Re
     if not isinstance(error, RequestRefusedError):
         _log.warning("outbox.waits %s", error.reason)
         return False
-    _log.error("outbox.refused status=%s key=%s", error.status, submission.key)
+    key_digest = sha256(submission.key.encode()).hexdigest()[:12]  # an application may make its keys of addresses
+    _log.error("outbox.refused status=%s key_digest=%s", error.status, key_digest)
     return error.is_about_content

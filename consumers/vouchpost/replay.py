@@ -5,7 +5,7 @@ the event. A *guard* says how far a subject has come; it outlives its marks, so 
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from hashlib import sha256
@@ -70,7 +70,7 @@ class Expectation:
     """
 
     receiver: str
-    subject_id: str
+    subject_id: str = field(repr=False)
     sequence: int
     at_s: int
 
@@ -101,7 +101,7 @@ def guard_of(verdict: Verdict) -> str:
 
 
 def subject_guard(subject_id: str) -> str:
-    """A subject id can be anything, an address too: its hash has a fixed length and tells nobody anything."""
+    """A subject id can be anything, an address too: its hash has a fixed length, but who guesses the id knows it."""
     return "subject:" + _digest(subject_id)
 
 

@@ -16,7 +16,7 @@ class Verification:
     status: str
     sequence: int
     revision: int = 0
-    subject_id: str | None = None
+    subject_id: str | None = field(default=None, repr=False)
     reason_code: str | None = None
     score: float | None = None
     degraded: bool = False

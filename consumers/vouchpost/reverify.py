@@ -23,9 +23,9 @@ _LONGEST_PAUSE_S: Final = 30.0
 class Person:
     """A row: its primary key, the address in it, and what the gateway shall call the subject."""
 
-    key: Key
+    key: Key = field(repr=False)
     email: str = field(repr=False)
-    subject_id: str | None = None
+    subject_id: str | None = field(default=None, repr=False)
 
 
 class People(Protocol):

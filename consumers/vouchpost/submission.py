@@ -14,14 +14,14 @@ _is_key: Final = re.compile(r"[\x21-\x7e]{1,255}").fullmatch
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """An address to be verified, and for whom."""
+    """An address to be verified, and for whom. What an application fills in may hold the address too."""
 
     email: str = field(repr=False)
-    subject_id: str | None = None
+    subject_id: str | None = field(default=None, repr=False)
     depth: str | None = None
     priority: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    key: str = field(default_factory=lambda: uuid4().hex)
+    metadata: Mapping[str, str] = field(default_factory=dict, repr=False)
+    key: str = field(default_factory=lambda: uuid4().hex, repr=False)
 
     def __post_init__(self) -> None:
         checked_key(self.key)

@@ -87,6 +87,16 @@ def test_only_what_can_never_be_taken_is_dropped_and_told(outbox: SqliteOutbox, 
     assert told == [("ann@example.com", status), ("bob@example.com", status)][left:]
 
 
+def test_a_key_of_the_applications_own_is_in_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    outbox = SqliteOutbox(tmp_path / "db")
+    outbox.add(Submission("ann@example.com", key="signup:ann@example.com"))
+
+    Submitter(client=FakeGateway(refuse_with=422).client(), outbox=outbox).run_once()
+
+    assert "outbox.refused status=422" in caplog.text
+    assert "ann@" not in caplog.text
+
+
 def test_a_thread_of_its_own_sends_what_comes_in_and_outlives_failures(outbox: SqliteOutbox) -> None:
     gateway, failures = FakeGateway(), [True]
 
