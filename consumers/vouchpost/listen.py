@@ -121,11 +121,10 @@ def _shown(
     def seen(message: Message, headers: Pairs) -> Answer:
         if kinds and message.type not in kinds:
             return RECEIVED
+        headline = _headline(message)
         if raw:
             _print_raw(console, headers, message.body)
-        console.print(
-            _headline(message), JSON.from_data(json.loads(message.body), ensure_ascii=True), sep="\n", soft_wrap=True
-        )
+        console.print(headline, JSON.from_data(json.loads(message.body), ensure_ascii=True), sep="\n", soft_wrap=True)
 
         if forward is None:
             return RECEIVED

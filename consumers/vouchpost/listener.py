@@ -34,17 +34,16 @@ class Listener:
         seen: Callable[[Message, Pairs], Answer],
         failed: Callable[[VouchpostError, Pairs, bytes], None],
     ) -> None:
-        """Answers until it is interrupted: what `seen` says, or that the request was refused."""
+        """Answers until it is interrupted: what `seen` says, or that the request was refused, by `seen` too."""
 
         def answer(headers: list[tuple[str, str]], body: bytes | None) -> Answer:
             try:
                 if body is None:
                     raise BodyTooLargeError
-                message = verifier.verify(headers=headers, body=body)
+                return seen(verifier.verify(headers=headers, body=body), headers)
             except VouchpostError as error:
                 failed(error, headers, body or b"")
                 return refused(error)
-            return seen(message, headers)
 
         self._server.answer = answer  # type: ignore[attr-defined] # how http.server hands things to its handlers
         self._server.body_limit = verifier.body_limit  # type: ignore[attr-defined]

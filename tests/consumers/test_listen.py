@@ -135,6 +135,19 @@ def test_with_a_secret_of_its_own_it_needs_no_gateway() -> None:
     assert "evt_1" in printed
 
 
+def test_an_authentic_verdict_that_cannot_be_read_is_refused_as_by_a_receiver() -> None:
+    process = listen("--secret", SECRET)
+    url, now = url_of(process), int(time.time())
+    unreadable, good = event(data={"sequence": "x"}), event()
+
+    statuses = [push(url, body, headers(body, at=now)) for body in (unreadable, good)]
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=10)
+
+    assert statuses == [400, 200]
+    assert "refused not_an_event data.sequence is not a whole number" in printed
+
+
 def test_verified_events_of_a_type_are_passed_on_as_they_came_and_the_answer_comes_back() -> None:
     """Forwarded to another `listen`, which verifies the same signature once more."""
     behind = listen("--secret", SECRET)
