@@ -1,5 +1,6 @@
 """A small HTTP server that hands verified messages to a function. For looking at events, not for production."""
 
+import socket
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,13 +20,14 @@ class Listener:
     """Bound as soon as it is made, so that nothing sent before `serve` is lost."""
 
     def __init__(self, *, host: str, port: int) -> None:
-        self._server = ThreadingHTTPServer((host, port), _Handler)
+        server = _ServerOfIPv6 if ":" in host else ThreadingHTTPServer
+        self._server = server((host, port), _Handler)
         self._server.daemon_threads = True
 
     @property
     def url(self) -> str:
         host, port = self._server.server_address[:2]
-        return f"http://{host!s}:{port}/"
+        return f"http://[{host!s}]:{port}/" if ":" in str(host) else f"http://{host!s}:{port}/"
 
     def serve(
         self,
@@ -55,6 +57,10 @@ class Listener:
 
     def close(self) -> None:
         self._server.server_close()
+
+
+class _ServerOfIPv6(ThreadingHTTPServer):
+    address_family = socket.AF_INET6
 
 
 class _Handler(BaseHTTPRequestHandler):

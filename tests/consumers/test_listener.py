@@ -1,5 +1,6 @@
 """The small server behind `vouchpost listen`: verified messages come through, everything else is told why not."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -14,10 +15,10 @@ from vouchpost.listener import RECEIVED, Listener
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, host: str) -> None:
         self.seen: list[Message] = []
         self.failed: list[VouchpostError] = []
-        self.listener = Listener(host="127.0.0.1", port=0)
+        self.listener = Listener(host=host, port=0)
 
     def see(self, message: Message, _: object) -> Answer:
         self.seen.append(message)
@@ -31,9 +32,9 @@ class Bench:
         return status
 
 
-@pytest.fixture
-def bench() -> Iterator[Bench]:
-    made = Bench()
+@pytest.fixture(params=["127.0.0.1"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    made = Bench(request.param)
     verifier = Verifier(SECRET, clock=lambda: NOW)
     serve = threading.Thread(
         target=made.listener.serve,
@@ -53,6 +54,23 @@ def test_a_verified_message_comes_through(bench: Bench) -> None:
 
     assert bench.post(body, headers(body)) == 200
     assert [message.id for message in bench.seen] == ["evt_1"]
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("bench", ["::1"], indirect=True)
+def test_an_address_of_ipv6_is_bound_to_and_named_as_urls_do(bench: Bench) -> None:
+    body = event()
+
+    assert bench.listener.url.startswith("http://[::1]:")
+    assert bench.post(body, headers(body)) == 200
 
 
 def test_a_failed_signature_is_told_to_both_sides(bench: Bench) -> None:
