@@ -51,16 +51,20 @@ def _say(is_asked: bool) -> None:  # noqa: FBT001  typer calls it
         raise typer.Exit
 
 
-def _missing(name: str, error: ImportError) -> Any:
-    """Stands in for a command whose package is there, but not what it needs."""
+def _missing(name: str, error: ImportError) -> typer.Typer:
+    """Stands in for a command whose package is there, but not what it needs, whatever it is called with."""
 
     def explain() -> None:
         typer.secho(f"`vouchpost {name}` needs the gateway: {error}.", fg="red", err=True)
         typer.secho("Install it with: pip install 'vouchpost[gateway]'", err=True)
         raise typer.Exit(1)
 
-    explain.__doc__ = r"(needs: pip install 'vouchpost\[gateway]')"  # help texts are markup, where brackets are tags
-    return explain
+    app = typer.Typer(add_completion=False)
+    app.command(
+        help=r"(needs: pip install 'vouchpost\[gateway]')",  # help texts are markup, where brackets are tags
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )(explain)
+    return app
 
 
 def _options(
