@@ -74,7 +74,8 @@ def _options(
 
 
 def main() -> None:
-    app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False)
+    """Tracebacks show no locals, whichever command they are of: those hold keys, secrets and database URLs."""
+    app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
     app.callback(help="Ask whether an email address is good; get the signed verdict pushed.")(_options)
     app()
 

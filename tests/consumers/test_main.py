@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from importlib.metadata import EntryPoint, version
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +44,28 @@ def test_a_command_whose_dependencies_are_missing_says_what_to_install(
     assert HELP in command.help.replace("\\[", "[")
     assert ended.value.code == 1
     assert "pip install 'vouchpost[gateway]'" in capsys.readouterr().err
+
+
+def test_a_traceback_shows_no_key_and_no_password(tmp_path: Path) -> None:
+    """Also with the releases of typer that show locals unless they are told not to."""
+    (tmp_path / "broken.py").write_text("raise ZeroDivisionError")
+    script = (
+        "import sys, typer; typer.Typer.__init__.__kwdefaults__['pretty_exceptions_show_locals'] = True; "
+        "from vouchpost.__main__ import main; "
+        "sys.argv[1:] = ['reverify', 'broken:rows', '--database', 'sqlite:///hush', '--key', 'vp_live_hush']; main()"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"COLUMNS": "200"},
+    )
+
+    assert "ZeroDivisionError" in ended.stderr
+    assert "hush" not in ended.stdout + ended.stderr
 
 
 def test_a_function_and_an_application_are_both_commands() -> None:
