@@ -4,11 +4,12 @@ Each chunk is a query of its own that begins behind the last key. So a run holds
 goes on wherever it was.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vouchpost.bookmark import Key
-from vouchpost.errors import ConfigurationError
+from vouchpost.errors import ConfigurationError, StoreUnavailableError
 from vouchpost.reverify import People, Person
 
 if TYPE_CHECKING:
@@ -43,13 +44,15 @@ class QuerySetPeople:
         self._names = (key, email, subject or key)
 
     def count(self) -> int:
-        return int(self._rows.count())
+        with _errors_told(_django_error()):
+            return int(self._rows.count())
 
     def after(self, key: Key | None, limit: int) -> Sequence[Person]:
         rows = self._rows.order_by(self._key)
         if key is not None:
             rows = rows.filter(**{f"{self._key}__gt": key})
-        return [_person(*row) for row in rows.values_list(*self._names)[:limit]]
+        with _errors_told(_django_error()):
+            return [_person(*row) for row in rows.values_list(*self._names)[:limit]]
 
 
 class SelectPeople:
@@ -67,7 +70,7 @@ class SelectPeople:
     def count(self) -> int:
         from sqlalchemy import func, select  # noqa: PLC0415 - whoever has a select has SQLAlchemy
 
-        with self._engine.connect() as connection:
+        with _errors_told(_sqlalchemy_error()), self._engine.connect() as connection:
             return int(connection.scalar(select(func.count()).select_from(self._rows)) or 0)
 
     def after(self, key: Key | None, limit: int) -> Sequence[Person]:
@@ -76,8 +79,30 @@ class SelectPeople:
         statement = select(*self._columns).order_by(self._key).limit(limit)
         if key is not None:
             statement = statement.where(self._key > key)
-        with self._engine.connect() as connection:
+        with _errors_told(_sqlalchemy_error()), self._engine.connect() as connection:
             return [_person(*row) for row in connection.execute(statement)]
+
+
+def _django_error() -> type[Exception]:
+    from django.db import Error  # noqa: PLC0415
+
+    found: type[Exception] = Error
+    return found
+
+
+def _sqlalchemy_error() -> type[Exception]:
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    return SQLAlchemyError
+
+
+@contextmanager
+def _errors_told(kind: type[Exception]) -> Generator[None, None, None]:
+    """The kind of a database's error; its text may hold the query, and what it was about."""
+    try:
+        yield
+    except kind as error:
+        raise StoreUnavailableError(f"{StoreUnavailableError.__doc__} {type(error).__name__}.") from error
 
 
 def _person(key: Key, email: str | None, subject: object) -> Person:

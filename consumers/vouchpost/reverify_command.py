@@ -14,7 +14,7 @@ from rich.text import Text
 from vouchpost import reverify as job
 from vouchpost.bookmark import Bookmark
 from vouchpost.client import Client
-from vouchpost.errors import ApiError, ConfigurationError, VouchpostError
+from vouchpost.errors import ApiError, ConfigurationError, StoreUnavailableError, VouchpostError
 from vouchpost.people import people_of
 
 
@@ -59,7 +59,7 @@ def reverify(
         console.print("Stopped. The same command goes on from here.")
         raise typer.Exit(130) from None
     except VouchpostError as error:
-        more = " The same command goes on from here." if isinstance(error, ApiError) else ""
+        more = " The same command goes on from here." if isinstance(error, ApiError | StoreUnavailableError) else ""
         console.print(Text(f"{error}{more}", style="red"), soft_wrap=True)
         raise typer.Exit(1) from error
     console.print(f"accepted {progress.accepted} · refused {progress.refused} · verdicts come as events")

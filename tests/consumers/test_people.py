@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, NullPool, create_engine, insert, select
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from vouchpost import ConfigurationError
+from vouchpost import ConfigurationError, StoreUnavailableError
 from vouchpost.people import people_of
 from vouchpost.reverify import People, Person
 
@@ -113,6 +113,28 @@ def test_what_cannot_be_gone_through_is_said(tmp_path: Path) -> None:
         people_of(select(User))
     with pytest.raises(ConfigurationError, match="no column mail, nick"):
         people_of(select(User), engine=engine, email="mail", subject="nick")
+
+
+def selected_from_nothing(folder: Path) -> People:
+    return people_of(select(User), engine=create_engine(f"sqlite:///{folder / 'empty'}", poolclass=NullPool))
+
+
+def queried_by_nothing(folder: Path) -> People:
+    queried(folder)
+    from consumers.examples.marketing.models import Recipient
+
+    return people_of(Recipient.objects.extra(where=["no_such_column = 'hush'"]))
+
+
+@pytest.mark.parametrize("broken", [selected_from_nothing, queried_by_nothing])
+def test_an_error_of_the_database_is_one_of_ours_and_names_its_kind_alone(
+    tmp_path: Path, broken: Callable[[Path], People]
+) -> None:
+    people = broken(tmp_path)
+
+    for read in (people.count, lambda: people.after(None, 1)):
+        with pytest.raises(StoreUnavailableError, match=r"asked\. OperationalError\.$"):
+            read()
 
 
 def test_people_of_ones_own_stay_as_they_are(people: People) -> None:

@@ -57,6 +57,20 @@ def test_what_is_missing_is_said(
     assert "goes on from here" not in answer.output
 
 
+def test_a_database_that_is_away_is_said_without_its_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "away_shop.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+    app = typer.Typer()
+    app.command()(reverify)
+    url = "postgresql+psycopg://hush:hush@127.0.0.1:1/hush"
+
+    answer = CliRunner().invoke(app, ["away_shop:everybody", "--database", url, "--key", "vp_test_hush"])
+
+    assert answer.exit_code == 1
+    assert "did not do what it was asked. OperationalError." in " ".join(answer.output.split())
+    assert "hush" not in answer.output
+
+
 class Gateway(ServedGateway):
     """Takes submissions and remembers them."""
 
