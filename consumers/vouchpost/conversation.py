@@ -18,7 +18,7 @@ from vouchpost.errors import FieldError, OverloadedError, RequestRefusedError, U
 from vouchpost.resources import Delivery, Page, Subscription, Verification
 from vouchpost.submission import checked_key
 
-MAX_WAIT_S: Final = 30  # what the gateway allows for one ?wait=
+MAX_WAIT_S: Final = 30  # what may be asked for with one ?wait=; an operator may have it end sooner
 _BASE_S: Final = 0.2
 _CAP_S: Final = 5.0
 _PAGE: Final = 100

@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", min_length=1, description="the address that metrics are served on")
     metrics_port: Port = Field(9464, description="a port, 0 for none; `up` uses this and the two after it")
     body_limit_bytes: int = Field(65_536, ge=1024, le=16_777_216, description="1024 to 16777216 bytes")
-    wait_max_s: int = Field(30, ge=1, le=30, description="the longest ?wait=: up to 30 seconds")
+    wait_max_s: int = Field(30, ge=1, le=30, description="after how long a ?wait= ends, up to 30 seconds")
     wait_max_waiters: Count = Field(1000, description="requests that wait at a time, per process: 1 or more")
     backlog_max_items: Count = Field(100_000, description="open verifications per tenant before 503: 1 or more")
     backlog_max_age_s: Seconds = Field(600, description="age of a tenant's oldest due verification before 503: seconds")

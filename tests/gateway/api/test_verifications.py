@@ -1,10 +1,12 @@
 import asyncio
+import time
 from collections.abc import Callable
 
 import pytest
 
 from tests.gateway.api.caller import Caller, Response
-from tests.gateway.api.memory_services import MemoryStore
+from tests.gateway.api.memory_services import NOW_MS, MemoryStore, memory_services
+from vouchpost_gateway.api.app import create_app
 from vouchpost_gateway.domain.ids import parse_verification_id
 from vouchpost_gateway.domain.world import Scope, World
 
@@ -314,6 +316,17 @@ class TestWaiting:
         response = caller.get(f"{PATH}/{identifier}?wait=30")
 
         assert (response.status, response.headers["retry-after"]) == (503, "1")
+
+    def test_an_operators_shorter_limit_ends_the_wait_sooner_and_refuses_nobody(self, store: MemoryStore) -> None:
+        app = create_app(memory_services(store), cursor_key=b"for tests only", now_ms=lambda: NOW_MS, wait_max_s=1)
+        caller = Caller(app, store.issue_key(Scope.ADMIN)[1])
+        identifier = caller.post(PATH, {"email": "ada@example.org"}).json()["id"]
+        started = time.monotonic()
+
+        answer = caller.get(f"{PATH}/{identifier}?wait=30")
+
+        assert (answer.status, answer.json()["status"]) == (200, "pending")
+        assert time.monotonic() - started < 10
 
     @pytest.mark.parametrize("wait", ["31", "-1", "1.5", "", "NaN", "%2030"])
     def test_nobody_waits_longer_than_30_seconds(self, caller: Caller, wait: str) -> None:
