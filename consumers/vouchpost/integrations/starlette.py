@@ -4,7 +4,8 @@ And routes that are gated on an address: `gated = await verified_email(gate)(req
 `gated: Annotated[Gated, Depends(verified_email(gate))]`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
@@ -13,6 +14,8 @@ from starlette.responses import Response
 from vouchpost.errors import BodyTooLargeError, InvalidAddressError
 from vouchpost.gate import Gate, Gated
 from vouchpost.receiver import BodyBuffer, Receiver
+
+_FORMS: Final = frozenset({"application/x-www-form-urlencoded", "multipart/form-data"})
 
 
 def endpoint(receiver: Receiver) -> Callable[[Request], Awaitable[Response]]:
@@ -52,12 +55,18 @@ def verified_email(gate: Gate, *, field: str = "email") -> Callable[[Request], A
 
 
 async def _field(request: Request, name: str) -> str:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-        value: object = (await request.form()).get(name)
-    else:
-        try:
-            content = await request.json()
-        except (ValueError, RecursionError) as error:
-            raise HTTPException(400, "The body is not JSON.") from error
-        value = content.get(name) if isinstance(content, dict) else None
+    value = (await _content(request)).get(name)
     return value if isinstance(value, str) else ""
+
+
+async def _content(request: Request) -> Mapping[str, object]:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind in _FORMS:
+        return await request.form()
+    if kind != "application/json":
+        raise HTTPException(415, "The body is neither JSON nor a form.")
+    try:
+        content = await request.json()
+    except (ValueError, RecursionError) as error:
+        raise HTTPException(400, "The body is not JSON.") from error
+    return content if isinstance(content, dict) else {}

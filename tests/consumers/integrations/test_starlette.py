@@ -105,6 +105,16 @@ def gated_application(gateway: FakeGateway, folder: Path) -> FastAPI:
     ("sent", "status", "told"),
     [
         pytest.param({"json": {"email": "ann@example.com"}}, 200, {"state": "pending"}, id="good"),
+        pytest.param({"data": {"email": "ann@example.com"}}, 200, {"state": "pending"}, id="form"),
+        pytest.param({"files": {"email": (None, "ann@example.com")}}, 200, {"state": "pending"}, id="multipart"),
+        pytest.param({"data": {"mail": "ann@"}}, 422, {"detail": InvalidAddressError.__doc__}, id="no such field"),
+        pytest.param({"content": b"ann"}, 415, {"detail": "The body is neither JSON nor a form."}, id="no type"),
+        pytest.param(
+            {"content": b"", "headers": {"content-type": "text/plain"}},
+            415,
+            {"detail": "The body is neither JSON nor a form."},
+            id="another type",
+        ),
         pytest.param({"json": {"email": "ann@"}}, 422, {"detail": InvalidAddressError.__doc__}, id="mistake"),
         pytest.param({"json": {"email": 7}}, 422, {"detail": InvalidAddressError.__doc__}, id="no text"),
         pytest.param({"json": ["ann@example.com"]}, 422, {"detail": InvalidAddressError.__doc__}, id="no object"),
