@@ -6,7 +6,7 @@ from flask import Flask, abort, render_template_string, request
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from consumers.examples.crm.contacts import Base, Contact, all_contacts, learn, with_address
+from consumers.examples.crm.contacts import Base, Contact, all_contacts, learn, settle, with_address
 from consumers.examples.crm.pages import LIST, ONE
 from vouchpost import Client, InvalidAddressError, Receiver, RequestRefusedError, Router, Verification
 from vouchpost.gate import Gate
@@ -48,9 +48,7 @@ class Crm:
     def _refused(self, submission: Submission, _: RequestRefusedError) -> None:
         """No verdict will come of an address that the gateway cannot even read."""
         with Session(self.engine) as session, session.begin():
-            contact = session.get(Contact, submission.subject_id or "", with_for_update=True)
-            if contact is not None and contact.email == submission.email:
-                contact.status = "invalid"
+            settle(session, submission.subject_id or "", submission.metadata["address_version"], "invalid")
 
 
 def application(crm: Crm) -> Flask:

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from sqlalchemy import ForeignKey, select
+from sqlalchemy import ForeignKey, String, cast, select, update
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from vouchpost import Message
@@ -13,7 +13,7 @@ class Base(DeclarativeBase):
 
 
 class Contact(Base):
-    """Somebody we write to. `status` is the newest verdict about the address that `address_version` counts."""
+    """Somebody we write to. `address_version` counts the addresses; `status` is the newest verdict about the last."""
 
     __tablename__ = "contacts"
     id: Mapped[str] = mapped_column(primary_key=True)
@@ -36,15 +36,26 @@ class Entry(Base):
 
 
 def with_address(session: Session, contact_id: str, email: str) -> Contact:
-    """The contact, new or changed, pending until there is a verdict about this address."""
-    contact = session.get(Contact, contact_id, with_for_update=True)
+    """The contact, new or changed, pending until there is a verdict about this address.
+
+    What is there is written before it is read, so that no verdict comes in between.
+    """
+    version = Contact.address_version + 1
+    changed = (
+        update(Contact).where(Contact.id == contact_id).values(email=email, address_version=version, status="pending")
+    )
+    session.execute(changed)
+    contact = session.get(Contact, contact_id)
     if contact is None:
         contact = Contact(id=contact_id, email=email, address_version=1)
         session.add(contact)
-    elif contact.email != email:
-        contact.email, contact.address_version = email, contact.address_version + 1
-    contact.status = "pending"
     return contact
+
+
+def settle(session: Session, contact_id: str, version: str, status: str) -> None:
+    """Takes in what was found about an address, if it is the present one, which the database compares as it writes."""
+    is_present = cast(Contact.address_version, String) == version
+    session.execute(update(Contact).where(Contact.id == contact_id, is_present).values(status=status))
 
 
 def learn(message: Message, session: Session) -> None:
@@ -53,11 +64,10 @@ def learn(message: Message, session: Session) -> None:
     The timeline keeps what was found about earlier addresses too; the status is that of the present one.
     """
     verdict = message.verdict
-    contact = session.get(Contact, verdict.subject_id or "", with_for_update=True)
+    contact = session.get(Contact, verdict.subject_id or "")
     if contact is None:
         return
-    if verdict.metadata.get("address_version") == str(contact.address_version):
-        contact.status = verdict.status
+    settle(session, contact.id, str(verdict.metadata.get("address_version")), verdict.status)
     checked_at = verdict.checked_at or message.timestamp or datetime.now(UTC)
     contact.timeline.append(
         Entry(event_id=message.id, status=verdict.status, reason_code=verdict.reason_code, checked_at=checked_at)

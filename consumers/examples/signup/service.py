@@ -10,7 +10,7 @@ from collections.abc import Callable
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from consumers.examples.signup.accounts import Account, Base
+from consumers.examples.signup.accounts import Account, Base, change_address, confirm, settle
 from vouchpost import Client, InvalidAddressError, Message, Receiver, RequestRefusedError, Router, Verification
 from vouchpost.address import is_plausible
 from vouchpost.outbox import Submission, Submitter
@@ -50,21 +50,16 @@ class SignupService:
     def change_address(self, account_id: str, email: str) -> Account | None:
         _check(email)
         with Session(self._engine, expire_on_commit=False) as session, session.begin():
-            account = session.get(Account, account_id)
+            account = change_address(session, account_id, email)
             if account is None:
                 return None
-            account.change_address(email)
             self._outbox.add(_submission(account), handle=session)
         return self._announced(account)
 
     def confirm(self, account_id: str, address_version: int) -> bool:
         """Whether the link was for the present address."""
         with Session(self._engine) as session, session.begin():
-            account = session.get(Account, account_id)
-            if account is None or account.address_version != address_version:
-                return False
-            account.confirmed = True
-            return True
+            return confirm(session, account_id, address_version)
 
     def account(self, account_id: str) -> Account | None:
         with Session(self._engine) as session:
@@ -84,19 +79,25 @@ class SignupService:
 
     def _refused(self, submission: Submission, _: RequestRefusedError) -> None:
         """No verdict will come of an address that the gateway cannot even read: it does not work."""
+        account_id, version = submission.subject_id or "", submission.metadata["address_version"]
         with Session(self._engine) as session, session.begin():
-            account = session.get(Account, submission.subject_id or "")
-            if account is not None and _version(account) == submission.metadata["address_version"]:
-                account.settle("invalid", "refused", now_s=int(time.time()))
+            settle(session, account_id, version, status="invalid", reason_code="refused", now_s=int(time.time()))
 
     def _router(self) -> Router:
         router = Router()
 
         @router.on_verdict
         def learn(message: Message, session: Session) -> None:
-            account = session.get(Account, message.verdict.subject_id or "")
-            if account is not None:
-                account.learn(message.verdict, now_s=int(time.time()))
+            found = message.verdict
+            version = str(found.metadata.get("address_version"))
+            settle(
+                session,
+                found.subject_id or "",
+                version,
+                status=found.status,
+                reason_code=found.reason_code,
+                now_s=int(time.time()),
+            )
 
         return router
 

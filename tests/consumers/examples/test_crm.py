@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import create_engine
 
 from consumers.examples.crm.app import Crm, application
+from tests.consumers.examples.interleaved import between
 from tests.consumers.gateways import FakeGateway
 from vouchpost.testing import SECRET, EventFactory, SignedEvent
 
@@ -110,6 +111,28 @@ def test_a_verdict_of_the_old_address_that_overtakes_the_change_says_nothing_of_
     assert (outcome, bench.status("ann")) == ("applied", "pending")
     bench.push(vouchpost_event(subject_id="ann", status="valid", metadata={"address_version": "2"}))
     assert bench.status("ann") == "valid"
+
+
+def test_a_verdict_that_comes_while_the_address_changes_says_nothing_of_the_new_one(
+    bench: Bench, vouchpost_event: EventFactory
+) -> None:
+    bench.add("ann", "old@example.com")
+    old = vouchpost_event(subject_id="ann", status="valid", metadata={"address_version": "1"})
+
+    with between(bench.engine, "UPDATE contacts", lambda: bench.push(old)):
+        bench.add("ann", "new@example.com")
+
+    assert bench.status("ann") == "pending"
+
+
+def test_a_refusal_of_the_old_address_says_nothing_of_one_that_is_changed_meanwhile(bench: Bench) -> None:
+    bench.add("ann", "old@example.com")
+    bench.gateway.refuse_with = 422
+
+    with between(bench.engine, "UPDATE contacts", lambda: bench.add("ann", "new@example.com")):
+        bench.crm.submitter.run_once(limit=1)
+
+    assert bench.status("ann") == "pending"
 
 
 def test_typing_mistakes_are_turned_away_and_unknown_contacts_are_nobody(

@@ -16,6 +16,7 @@ from consumers.examples.signup.accounts import GRACE_S, Account, close_invalid
 from consumers.examples.signup.app import Links, application
 from consumers.examples.signup.service import SignupService
 from tests.consumers.asgi_client import AsgiClient
+from tests.consumers.examples.interleaved import between
 from tests.consumers.gateways import FakeGateway
 from vouchpost.testing import SECRET, EventFactory
 
@@ -49,6 +50,9 @@ class Bench:
     def sign_up(self, email: str = "ann@example.com") -> str:
         account: str = self.http.post("/signup", json={"email": email}).json()["id"]
         return account
+
+    def change_address(self, account: str) -> None:
+        self.http.put(f"/accounts/{account}/email", json={"email": "new@example.com"})
 
     def shown(self, account: str) -> dict[str, Any]:
         shown: dict[str, Any] = self.http.get(f"/accounts/{account}").json()
@@ -94,7 +98,7 @@ def test_a_changed_address_starts_again_and_the_old_one_says_nothing_more(bench:
     bench.verify("valid")
     old = next(iter(bench.gateway.taken.values()))
 
-    bench.http.put(f"/accounts/{account}/email", json={"email": "new@example.com"})
+    bench.change_address(account)
     bench.push(old, "invalid")
     confirmed = bench.http.get(f"/confirm/{old_link}").json()["confirmed"]
 
@@ -108,6 +112,36 @@ def test_a_changed_address_starts_again_and_the_old_one_says_nothing_more(bench:
     assert confirmed is False
     bench.verify("risky")
     assert bench.shown(account)["status"] == "risky"
+
+
+def test_a_verdict_that_comes_while_the_address_changes_says_nothing_of_the_new_one(bench: Bench) -> None:
+    account = bench.sign_up()
+    bench.service.submitter.run_once()
+    old = next(iter(bench.gateway.taken.values()))
+
+    with between(bench.engine, "UPDATE accounts", lambda: bench.push(old, "valid")):
+        bench.change_address(account)
+
+    assert bench.shown(account)["status"] == "pending"
+
+
+def test_a_refusal_of_the_old_address_says_nothing_of_one_that_is_changed_meanwhile(bench: Bench) -> None:
+    account = bench.sign_up()
+    bench.gateway.refuse_with = 422
+
+    with between(bench.engine, "UPDATE accounts", lambda: bench.change_address(account)):
+        bench.service.submitter.run_once(limit=1)
+
+    assert bench.shown(account)["status"] == "pending"
+
+
+def test_a_link_of_the_old_address_does_not_confirm_one_that_is_changed_meanwhile(bench: Bench) -> None:
+    account, link = bench.sign_up(), bench.told[-1]
+
+    with between(bench.engine, "UPDATE accounts", lambda: bench.change_address(account)):
+        bench.http.get(f"/confirm/{link}")
+
+    assert not bench.shown(account)["confirmed"]
 
 
 def test_an_address_that_the_gateway_refuses_does_not_stay_pending(bench: Bench) -> None:
@@ -135,7 +169,7 @@ def test_an_account_that_stays_invalid_is_closed_after_the_grace_period_and_not_
 def test_an_account_that_was_mended_in_time_stays_open(bench: Bench) -> None:
     account, now_s = bench.sign_up(), int(time.time())
     bench.verify("invalid")
-    bench.http.put(f"/accounts/{account}/email", json={"email": "new@example.com"})
+    bench.change_address(account)
     with Session(bench.engine) as session, session.begin():
         close_invalid(session, now_s=now_s + 2 * GRACE_S)
 
