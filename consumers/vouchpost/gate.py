@@ -77,18 +77,16 @@ class Gate:
         """Whether `check_async` is there to be awaited."""
         return self._async_client is not None
 
-    def check(self, email: str, *, subject_id: str | None = None) -> Gated:
+    def check(self, email: str, *, subject_id: str | None = None, metadata: Mapping[str, str] | None = None) -> Gated:
         """Lets through or raises InvalidAddressError; nothing else."""
         if self._client is None:
             raise ConfigurationError("this gate was made for AsyncClient: await check_async")
-        submission = self._submission(email, subject_id)
+        submission = self._submission(email, subject_id, metadata)
         if not self._breaker.allows():
             return self._kept(submission)
         verification: Verification | None = None
         try:
-            verification = self._client.submit(
-                email, subject_id=subject_id, depth=self._depth, idempotency_key=submission.key
-            )
+            verification = self._client.submit(email, **submission.options())
             if self._wait_s:
                 verification = self._client.wait(verification.id, seconds=self._wait_s)
         except ApiError as error:
@@ -96,18 +94,18 @@ class Gate:
             return self._taken(email, verification) or self._kept(submission)
         return self._passed(email, verification)
 
-    async def check_async(self, email: str, *, subject_id: str | None = None) -> Gated:
+    async def check_async(
+        self, email: str, *, subject_id: str | None = None, metadata: Mapping[str, str] | None = None
+    ) -> Gated:
         """`check`, awaited."""
         if self._async_client is None:
             raise ConfigurationError("this gate has no AsyncClient: give it one as async_client, or call check")
-        submission = self._submission(email, subject_id)
+        submission = self._submission(email, subject_id, metadata)
         if not self._breaker.allows():
             return await self._kept_async(submission)
         verification: Verification | None = None
         try:
-            verification = await self._async_client.submit(
-                email, subject_id=subject_id, depth=self._depth, idempotency_key=submission.key
-            )
+            verification = await self._async_client.submit(email, **submission.options())
             if self._wait_s:
                 verification = await self._async_client.wait(verification.id, seconds=self._wait_s)
         except ApiError as error:
@@ -142,7 +140,7 @@ class Gate:
             raise ConfigurationError("this outbox is not async: call later")
         return await self._kept_async(self._submission(email, subject_id, metadata), handle)
 
-    def _submission(self, email: str, subject_id: str | None, metadata: Mapping[str, str] | None = None) -> Submission:
+    def _submission(self, email: str, subject_id: str | None, metadata: Mapping[str, str] | None) -> Submission:
         if not is_plausible(email):
             raise InvalidAddressError
         return Submission(email, subject_id=subject_id, depth=self._depth, metadata=metadata or {})

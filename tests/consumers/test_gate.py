@@ -1,11 +1,13 @@
 """The gate, for both clients: wrong addresses stop here, everything else goes through whatever the gateway does."""
 
 import asyncio
+import json
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -22,14 +24,17 @@ class Bench:
     def __init__(self, outbox: SqliteOutbox, *, awaited: bool) -> None:
         self.gateway, self.outbox, self.awaited = FakeGateway(), outbox, awaited
 
-    def check(self, email: str, *, times: int = 1, **options: Any) -> list[Gated]:
+    def check(
+        self, email: str, *, times: int = 1, metadata: dict[str, str] | None = None, **options: Any
+    ) -> list[Gated]:
+        told: Any = {"subject_id": "user_1", "metadata": metadata}
         if not self.awaited:
             gate = Gate(client=self.gateway.client(), outbox=self.outbox, **options)
-            return [gate.check(email, subject_id="user_1") for _ in range(times)]
+            return [gate.check(email, **told) for _ in range(times)]
 
         async def main() -> list[Gated]:
             gate = Gate(async_client=self.gateway.async_client(), outbox=self.outbox, **options)
-            return [await gate.check_async(email, subject_id="user_1") for _ in range(times)]
+            return [await gate.check_async(email, **told) for _ in range(times)]
 
         return asyncio.run(main())
 
@@ -96,6 +101,30 @@ def test_a_gateway_that_is_down_lets_everybody_through_and_loses_nobody(bench: B
 
     assert bench.gateway.emails == ["ann@example.com"] * 3
     assert bench.waiting() == []
+
+
+class CutOff(FakeGateway):
+    """Takes what it is sent, and its answers are lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bodies: set[bytes] = set()
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        self.bodies.add(request.content)
+        raise httpx.ReadError("cut off")
+
+
+@pytest.mark.parametrize("metadata", [None, {"address_version": "2"}])
+def test_what_was_perhaps_taken_is_sent_again_byte_for_byte(bench: Bench, metadata: dict[str, str] | None) -> None:
+    """Under a key that it knows, the gateway refuses another body, and the submission would be dropped."""
+    gateway = bench.gateway = CutOff()
+    bench.check("ann@example.com", metadata=metadata)
+
+    Submitter(client=gateway.client(), outbox=bench.outbox).run_once()
+
+    (body,) = gateway.bodies
+    assert json.loads(body).get("metadata") == (metadata or {})
 
 
 def test_nobody_waits_for_a_gateway_that_is_known_to_be_down(bench: Bench) -> None:
