@@ -1,7 +1,8 @@
 """Verifies the addresses of existing users again: millions of rows, in chunks, at low priority, and on after a crash.
 
 A chunk is submitted, then the bookmark moves. So a crash repeats at most one chunk, and every submission of it under
-the idempotency key that it had: the gateway takes it once. Verdicts come as events, like all others.
+the idempotency key that it had: the gateway takes it once, if the run goes on within the 24 hours that it keeps keys.
+Verdicts come as events, like all others.
 """
 
 import time
