@@ -27,7 +27,7 @@ class Outbox(Protocol):
         """Keeps it; in the caller's own transaction where `handle` is given."""
 
     def oldest(self, limit: int) -> Sequence[Submission]:
-        """Those that wait longest."""
+        """Those that wait longest, in their order: a subject's new address is never sent before its old one."""
 
     def remove(self, key: str) -> None:
         """It needs to wait no longer; gone already is as good."""

@@ -19,7 +19,11 @@ import pytest
 
 import vouchpost
 from tests.consumers.gateways import FakeGateway
-from vouchpost.testing import EventFactory
+from vouchpost.gate import Gate
+from vouchpost.outbox import Submitter
+from vouchpost.stores.sqlite import SqliteStore
+from vouchpost.stores.sqlite_outbox import SqliteOutbox
+from vouchpost.testing import SECRET, EventFactory
 from vouchpost_gateway.embedded.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +34,7 @@ CONSOLE: list[str] = [
     for block in re.findall(r"```console\n(.*?)```", README, re.DOTALL)
     for line in block.splitlines()
 ]
-APP, SUBSCRIBE, SUBMIT, CHANGE, GATE, ASYNC_GATE, TEST = PYTHON
+APP, SUBSCRIBE, SUBMIT, CHANGE, CHANGE_AT_ONCE, GATE, ASYNC_GATE, TEST = PYTHON
 
 
 def line_with(text: str) -> str:
@@ -117,7 +121,34 @@ def test_what_is_imported_is_there(name: str) -> None:
     assert all(hasattr(vouchpost, one) for one in name.split(", "))
 
 
-def test_the_example_of_an_address_change_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_of_an_address_change_works_though_the_old_address_waits_still(tmp_path: Path) -> None:
+    gateway, outbox = FakeGateway(up=False), SqliteOutbox(tmp_path / "db")
+    gate, db = Gate(client=gateway.client(), outbox=outbox), sqlite3.connect(tmp_path / "db")
+    db.execute("CREATE TABLE contacts (id TEXT PRIMARY KEY, email TEXT, version INTEGER, status TEXT)")
+    db.execute("INSERT INTO contacts VALUES ('user_42', 'old@example.com', 1, 'pending')")
+    db.commit()
+    gate.check("old@example.com", subject_id="user_42", metadata={"version": "1"})
+    router = vouchpost.Router()
+    names = {"db": db, "gate": gate, "router": router, "Message": vouchpost.Message, "sqlite3": sqlite3}
+    exec(compile(CHANGE, "change.py", "exec"), names)  # noqa: S102
+    gateway.up = True
+    Submitter(client=gateway.client(), outbox=outbox).run_once()
+
+    receiver = vouchpost.Receiver(secrets=SECRET, store=SqliteStore(tmp_path / "db"), router=router)
+    make, statuses = EventFactory(), []
+    for submission, status in zip(gateway.taken.values(), ["invalid", "valid"], strict=True):
+        event = make(subject_id="user_42", status=status, metadata=submission["metadata"])
+        assert receiver.receive(headers=event.headers, body=event.body) == "applied"
+        statuses += db.execute("SELECT status FROM contacts").fetchone()
+    db.close()
+
+    assert gateway.emails == ["old@example.com", "new@example.com"]
+    assert statuses == ["pending", "valid"]
+
+
+def test_the_example_of_an_address_change_without_an_outbox_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("VOUCHPOST_SIGNING_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     names: dict[str, object] = {}
@@ -133,7 +164,7 @@ def test_the_example_of_an_address_change_works(tmp_path: Path, monkeypatch: pyt
 
     db = sqlite3.connect("crm.db")
     db.execute("CREATE TABLE contacts (id TEXT PRIMARY KEY, status TEXT, email TEXT)")
-    exec(compile(CHANGE, "change.py", "exec"), names | {"client": Submitter(), "db": db})  # noqa: S102
+    exec(compile(CHANGE_AT_ONCE, "change.py", "exec"), names | {"client": Submitter(), "db": db})  # noqa: S102
     db.close()
 
     assert receiver.receive(headers=old.headers, body=old.body) == "stale"
