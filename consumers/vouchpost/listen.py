@@ -3,7 +3,7 @@
 import json
 import signal
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Annotated, Final, NoReturn
@@ -20,11 +20,14 @@ from vouchpost.diagnosis import guess
 from vouchpost.errors import NoMatchingSignatureError, UnreachableError, VouchpostError
 from vouchpost.listener import RECEIVED, Listener, Pairs
 from vouchpost.message import Message
+from vouchpost.notice import NOTICE_TYPES
+from vouchpost.shell import is_http_url
 from vouchpost.signature import Verifier
 from vouchpost.verdict import VERDICT_TYPES
 
 _DESCRIPTION: Final = "vouchpost listen"
 _PATIENCE_S: Final = 3.0  # somebody waits at a terminal
+_TYPES: Final = VERDICT_TYPES | NOTICE_TYPES
 _STYLES: Final = {"valid": "green", "risky": "yellow", "invalid": "red", "unknown": "magenta"}
 
 
@@ -46,7 +49,8 @@ def listen(
     ] = None,
 ) -> None:
     """Receive events on a local port, verify them, and print them."""
-    console = Console(highlight=False)
+    _check(kinds=kind or (), forward=forward)
+    console = _Screen(highlight=False)
     signal.signal(signal.SIGTERM, _leave)
     try:
         listener = _bound(host, port)
@@ -64,6 +68,23 @@ def listen(
         raise _ended(f"{error} Is `vouchpost up`, or the gateway of --url, running?") from error
     except (VouchpostError, OSError) as error:
         raise _ended(str(error)) from error
+
+
+class _Screen(Console):
+    """Ends the whole command, not only the thread of one request, once nobody reads what it prints."""
+
+    def on_broken_pipe(self) -> None:
+        try:
+            super().on_broken_pipe()
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+
+
+def _check(*, kinds: Sequence[str], forward: str | None) -> None:
+    if unknown := set(kinds) - _TYPES:
+        raise typer.BadParameter(f"--type {min(unknown)}: there are {', '.join(sorted(_TYPES))}")
+    if forward is not None and not is_http_url(forward):
+        raise typer.BadParameter(f"--forward {forward}: a URL begins with http:// or https://")
 
 
 def _bound(host: str, port: int) -> Listener:

@@ -33,13 +33,16 @@ def conversations(key: str | None, total_s: float, breaker: Breaker | None) -> C
 
 def url_of(url: str | None) -> str:
     found = url or os.environ.get("VOUCHPOST_URL") or DEFAULT_URL
-    try:
-        usable = httpx.URL(found).scheme in {"http", "https"} and bool(httpx.URL(found).host)
-    except httpx.InvalidURL:
-        usable = False
-    if not usable:
+    if not is_http_url(found):
         raise ConfigurationError("the gateway's URL begins with http:// or https://: give url=, or set VOUCHPOST_URL")
     return found
+
+
+def is_http_url(text: str) -> bool:
+    try:
+        return httpx.URL(text).scheme in {"http", "https"} and bool(httpx.URL(text).host)
+    except httpx.InvalidURL:
+        return False
 
 
 def limits() -> httpx.Limits:

@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from http.client import HTTPConnection
+from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -123,6 +124,20 @@ def test_a_subscription_that_cannot_be_removed_is_named() -> None:
     assert "Traceback" not in printed
 
 
+def test_it_ends_when_nobody_reads_what_it_prints(gateway: Gateway) -> None:
+    """As `vouchpost listen | head` does; its subscription goes too."""
+    process = listen("--subscribe", "--url", gateway.url, "--key", "vp_test_1")
+    url, body = url_of(process), event()
+    assert process.stdout is not None
+    process.stdout.close()
+
+    with suppress(OSError, HTTPException):
+        push(url, body, headers(body, at=int(time.time())))
+
+    assert process.wait(timeout=10) == 0
+    assert gateway.asked[-1][:2] == ("DELETE", "/v1/subscriptions/sub_1")
+
+
 def test_with_a_secret_of_its_own_it_needs_no_gateway() -> None:
     process = listen("--secret", SECRET)
     body = event()
@@ -194,6 +209,8 @@ def test_a_port_that_is_taken_is_said_and_how_to_choose_another() -> None:
             "Cannot reach http://127.0.0.1:9: connection refused. Is `vouchpost up`",
         ),
         (("--subscribe",), "VOUCHPOST_API_KEY"),
+        (("--secret", SECRET, "--type", "verification.complete"), "verification.completed"),
+        (("--secret", SECRET, "--forward", "nope"), "http://"),
     ],
 )
 def test_what_is_missing_is_said(options: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
