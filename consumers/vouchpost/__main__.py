@@ -3,7 +3,10 @@
 So the kit and the gateway meet here without importing each other, and a command is imported only when it is asked for.
 """
 
+import errno
+import os
 import platform
+import sys
 from importlib.metadata import EntryPoint, entry_points, version
 from typing import Annotated, Any, Final
 
@@ -12,6 +15,8 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 GROUP: Final = "vouchpost.commands"
+
+_UNWRITABLE: Final = frozenset({errno.ENOSPC, errno.EPIPE})
 
 
 class Commands(TyperGroup):
@@ -77,7 +82,13 @@ def main() -> None:
     """Tracebacks show no locals, whichever command they are of: those hold keys, secrets and database URLs."""
     app = typer.Typer(cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False)
     app.callback(help="Ask whether an email address is good; get the signed verdict pushed.")(_options)
-    app()
+    try:
+        app()
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be written fails no more
+        sys.exit(f"cannot write what there is to say: {error.strerror}")
 
 
 if __name__ == "__main__":

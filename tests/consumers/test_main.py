@@ -1,5 +1,6 @@
 """The `vouchpost` command: commands of both packages, met through entry points."""
 
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,34 @@ HELP = "needs: pip install 'vouchpost[gateway]'"
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-m", "vouchpost", *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["settings"]])
+def test_output_that_cannot_be_written_is_one_line_and_no_traceback(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "vouchpost", *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+
+    assert ended.returncode == 1
+    assert ended.stderr == "cannot write what there is to say: No space left on device\n"
+
+
+def test_output_that_nobody_reads_is_no_traceback() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as closed:
+        ended = subprocess.run(
+            [sys.executable, "-m", "vouchpost", "settings"],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+
+    assert ended.returncode == 1
+    assert len(ended.stderr.splitlines()) <= 1
 
 
 def test_listen_is_among_the_commands() -> None:
