@@ -1,4 +1,7 @@
-"""Where an example gets its signing secret: from the environment, or from a subscription for this one run."""
+"""How an example starts: what it says when it cannot, and where it gets its signing secret.
+
+That is the environment, or a subscription for this one run.
+"""
 
 import os
 import signal
@@ -6,7 +9,18 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from vouchpost import Client
+from vouchpost import Client, VouchpostError
+
+
+@contextmanager
+def explained() -> Generator[None, None, None]:
+    """Ends with one line where the kit says what is wrong: no key, or no gateway that takes it."""
+    try:
+        yield
+    except VouchpostError as error:
+        sys.exit(
+            f"{error} Beside a running `vouchpost up`: export VOUCHPOST_API_KEY=… with the test key that it printed."
+        )
 
 
 @contextmanager

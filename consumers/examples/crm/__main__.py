@@ -9,7 +9,7 @@ from rich.console import Console
 from sqlalchemy import create_engine
 
 from consumers.examples.crm.app import Crm, application
-from consumers.examples.subscribed import signing_secret
+from consumers.examples.subscribed import explained, signing_secret
 from vouchpost import Client
 
 
@@ -32,4 +32,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with explained():
+        main()

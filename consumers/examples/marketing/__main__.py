@@ -13,7 +13,7 @@ import django
 from django.conf import settings
 from rich.console import Console
 
-from consumers.examples.subscribed import signing_secret
+from consumers.examples.subscribed import explained, signing_secret
 from vouchpost import Client, Receiver
 
 
@@ -54,4 +54,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with explained():
+        main()

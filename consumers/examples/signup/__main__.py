@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from consumers.examples.signup.accounts import Account, close_invalid
 from consumers.examples.signup.app import Links, application
 from consumers.examples.signup.service import SignupService
-from consumers.examples.subscribed import signing_secret
+from consumers.examples.subscribed import explained, signing_secret
 from vouchpost import Client
 
 
@@ -50,4 +50,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with explained():
+        main()
