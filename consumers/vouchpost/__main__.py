@@ -31,6 +31,15 @@ class Commands(TyperGroup):
                 return load(entry)
         return None
 
+    def invoke(self, ctx: Any) -> Any:
+        """What is wrong with an option, typer says in pydantic's words, which speak of its types."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            words = error.message.removeprefix("Value error, ").replace("Input should be", "must be")
+            error.message = words.partition(", unable to")[0]
+            raise
+
 
 def load(entry: EntryPoint) -> Any:
     """The command behind an entry point: a function or an application of typer's, or what says why there is none."""

@@ -46,6 +46,21 @@ def test_output_that_nobody_reads_is_no_traceback() -> None:
     assert len(ended.stderr.splitlines()) <= 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("worker", "--role", "x"), "Invalid value for '--role': 'x' is not one of 'verify', 'deliver'."),
+        (("listen", "--port", "x"), "Invalid value for '--port': must be a valid integer"),
+    ],
+)
+def test_an_option_that_is_wrong_is_said_in_plain_words(arguments: tuple[str, ...], words: str) -> None:
+    shown = run(*arguments)
+
+    assert shown.returncode == 2
+    assert words in " ".join(shown.stderr.replace("│", " ").split())
+    assert "unable" not in shown.stderr
+
+
 def test_listen_is_among_the_commands() -> None:
     shown = run("--help")
 
