@@ -34,6 +34,7 @@ class BellWorker(Worker):
     """
 
     rung: asyncio.Event
+    ended = 0
 
     async def main(self) -> None:
         self.ctx["redis"] = self.pool
@@ -50,8 +51,25 @@ class BellWorker(Worker):
                 continue
 
     async def start_jobs(self, job_ids: list[bytes]) -> None:
-        """Jobs that run here stay in the queue until they end; each would cost a round trip at every poll."""
-        await super().start_jobs([job_id for job_id in job_ids if job_id.decode() not in self.tasks])
+        """Jobs that run here stay in the queue until they end; each would cost a round trip at every poll.
+
+        arq takes a slot before it asks Redis, and keeps it when Redis fails it, for then it ends. We live on, and give
+        it back. Whether one was taken shows in the number of jobs ever started, which is the same when others end.
+        """
+        for job_id in job_ids:
+            if job_id.decode() in self.tasks:
+                continue
+            started = self.job_counter + self.ended
+            try:
+                await super().start_jobs([job_id])
+            except (RedisError, OSError):
+                if self.job_counter + self.ended > started and job_id.decode() not in self.tasks:
+                    super()._release_sem_dec_counter_on_complete()
+                raise
+
+    def _release_sem_dec_counter_on_complete(self) -> None:
+        self.ended += 1
+        super()._release_sem_dec_counter_on_complete()
 
 
 def make_worker(pool: ArqRedis, queue: Queue, drain: DrainLane, *, slots: int, job_timeout_s: float) -> BellWorker:
