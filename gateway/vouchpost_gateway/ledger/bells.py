@@ -23,6 +23,7 @@ from vouchpost_gateway.ledger.store import Store
 JOB = "drain"
 _EXPIRES_MS = 3_600_000
 _RING_LIMIT_S = 2.0
+_CLOCKS_APART_MS = 60_000
 _MAX_WAITING = 10_000
 
 
@@ -104,7 +105,7 @@ class Bells:
             self._store.call("DEL", job_key_prefix + before),
             *(self._store.call("ZREM", queue.value, before) for queue in _queues(ring)),
             self._store.call("PSETEX", job_key_prefix + job_id, _EXPIRES_MS, job),
-            self._store.call("ZADD", queue_of(ring).value, now_ms, job_id),
+            self._store.call("ZADD", queue_of(ring).value, now_ms - _CLOCKS_APART_MS, job_id),
         )
 
     async def _tell(self, queue: Queue) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import pickle
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
 from arq.constants import job_key_prefix
 from arq.jobs import Job
 
+from tests.faults.proxy import FaultProxy
 from tests.gateway.ledger.bench import Bench
 from vouchpost_gateway.domain.lane import Lane, Ring, deliveries, recoveries, verifications
 from vouchpost_gateway.ledger.bells import Bells, Queue, loads, queue_of
@@ -109,6 +111,52 @@ def test_a_job_whose_ring_was_replaced_while_it_ran_leaves_nothing(bench: Bench)
     assert ran == [1, 2]
     assert bench.raw.zcard(Queue.VERIFY.value) == 0
     assert [name for name in bench.raw.keys("arq:*") if b"health" not in name] == []
+
+
+def test_connections_that_are_lost_cost_a_worker_no_slot(bench: Bench) -> None:
+    """Arq takes one before it asks Redis, and counts on ending when Redis fails it; this worker lives on."""
+    ran: list[int] = []
+
+    async def main() -> int:
+        async def drain(_lane: Lane, generation: int) -> None:
+            ran.append(generation)
+
+        proxy = FaultProxy(int(bench.url.rpartition(":")[2].partition("/")[0]))
+        pool = arq_pool(f"redis://127.0.0.1:{proxy.port}/0", connections=8)
+        worker = make_worker(pool, Queue.VERIFY, drain, slots=2, job_timeout_s=5)
+        working = asyncio.create_task(worker.main())
+        for generation in range(1, 400):
+            lane = f"00.000{generation % 4}l.v"
+            await _rung(bench.store, Ring(lane, generation, slow=False))
+            worker.rung.set()
+            if generation % 8 == 0:
+                await asyncio.to_thread(proxy.reset)
+            await asyncio.sleep(0.003)
+        ran.clear()
+        await _rung(bench.store, Ring("00.0007l.v", 1000, slow=False))
+        gives_up = time.monotonic() + 10
+        while (1000 not in ran or worker.job_counter) and time.monotonic() < gives_up:
+            worker.rung.set()
+            await asyncio.sleep(0.01)
+        taken = worker.job_counter
+        working.cancel()
+        await asyncio.gather(working, *worker.tasks.values(), return_exceptions=True)
+        await pool.aclose(close_connection_pool=True)
+        proxy.close()
+        return taken
+
+    assert bench.run(main()) == 0
+    assert 1000 in ran
+
+
+def test_a_worker_whose_clock_is_behind_hears_a_bell_at_once(bench: Bench) -> None:
+    """Arq leaves a job alone until its score has come, by the worker's clock."""
+    before = time.time() * 1000
+
+    bench.run(_rung(bench.store, Ring(verifications(bench.world).id, 1, slow=False)))
+
+    [(_, score)] = bench.raw.zrange(Queue.VERIFY.value, 0, -1, withscores=True)
+    assert 0 < score < before - 30_000
 
 
 def test_a_bell_rung_twice_is_one_job(bench: Bench) -> None:
