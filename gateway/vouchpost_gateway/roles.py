@@ -86,7 +86,7 @@ async def serve_worker(settings: Settings, role: str) -> None:
             await owned(stack, janitor(gateway).forever(now_ms))
             await owned(stack, _measure_lanes(gateway))
         _serve_metrics(stack, gateway)
-        room = Room(ROOM, lingering=settings.deliver_slots // 2)
+        room = room_of(settings, role)
         drains = await _drains(stack, gateway, wakes, room, role)
         gateway.bells.answer_here = _AnswerHere(drains)
         pool = arq_pool(settings.ring_url.get_secret_value(), connections=_ARQ_CONNECTIONS)
@@ -96,6 +96,11 @@ async def serve_worker(settings: Settings, role: str) -> None:
         gateway.report.started()
         await _run_workers(settings, workers, room)
         gateway.report.stopped()
+
+
+def room_of(settings: Settings, role: str) -> Room:
+    """The room of a worker: in half of its slots slices may linger, the others are for lanes with work."""
+    return Room(ROOM, lingering=(settings.verify_slots if role == "verify" else settings.deliver_slots) // 2)
 
 
 async def _drains(

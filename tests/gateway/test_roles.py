@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from tests.gateway.ledger.bench import MASTER_KEY, PARTITIONS, Bench
 from vouchpost_gateway.domain.lane import fan_outs
 from vouchpost_gateway.ledger import keys
-from vouchpost_gateway.roles import serve_worker
+from vouchpost_gateway.roles import room_of, serve_worker
 from vouchpost_gateway.settings import Settings, load_settings
 
 
@@ -84,3 +84,11 @@ def test_a_verify_worker_serves_crowds(settings: Settings, redis_url: str) -> No
 def _alone(settings: Settings) -> Settings:
     """The same without the Redis of the bells."""
     return settings.model_copy(update={"bells_url": SecretStr("redis://127.0.0.1:1/0")})
+
+
+@pytest.mark.parametrize(("role", "slots"), [("verify", "verify_slots"), ("deliver", "deliver_slots")])
+def test_slices_that_linger_leave_half_of_the_slots_to_lanes_with_work(
+    settings: Settings, role: str, slots: str
+) -> None:
+    """Or the next of many quiet tenants would wait until one of those before it has lingered."""
+    assert room_of(settings.model_copy(update={slots: 10}), role).lingering == 5
