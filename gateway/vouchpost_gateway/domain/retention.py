@@ -21,11 +21,12 @@ class Retention:
 class Kept:
     """What a record holds, as far as its end depends on it.
 
+    `since_ms` is when it was made, or when something asked of it later came about, such as a recheck or a resend.
     `pending` is a verification without a verdict, or one that will be rechecked; `open_deliveries` are those that have
     not ended; `dead_letters` says that the verification, or a delivery of it, is a dead letter.
     """
 
-    made_ms: int
+    since_ms: int
     pending: bool
     open_deliveries: bool
     dead_letters: bool
@@ -35,5 +36,5 @@ def may_go(kept: Kept, rules: Retention, *, now_ms: int) -> bool:
     """Never while it is being verified; otherwise by age, which is that of dead letters where it holds one."""
     if kept.pending:
         return False
-    age_ms = now_ms - kept.made_ms
+    age_ms = now_ms - kept.since_ms
     return age_ms >= (rules.dead_letters_ms if kept.dead_letters else rules.verdicts_ms)

@@ -76,7 +76,7 @@ class RetentionRecords:
             return None
         last = record.last_verdict
         return Kept(
-            made_ms=time_ms(stem),
+            since_ms=_since_ms(stem, record),
             pending=record.request is not None and (last is None or await self._in_line(world, stem)),
             open_deliveries=bool(await self._open(world, record)),
             dead_letters=bool(last and last.dead)
@@ -137,3 +137,11 @@ class RetentionRecords:
             if not last:
                 return
             after = last.decode()
+
+
+def _since_ms(stem: str, record: Record) -> int:
+    """Of dead letters their end does not count: what is kept of them is measured from when the record was made."""
+    last = record.last_verdict
+    alive = [delivery for delivery in record.deliveries.values() if delivery.state is not DeliveryState.DEAD]
+    later = [delivery.ended_ms or delivery.since_ms or 0 for delivery in alive]
+    return max(time_ms(stem), last.checked_ms if last else 0, *later)

@@ -239,19 +239,20 @@ class Bench:
         *,
         verdict: Verdict = VALID,
         revision: int = 1,
+        checked_ms: int = START_MS,
         set_revision: int | None = None,
         recheck_ms: int | None = None,
         cache_ms: int = 0,
     ) -> tuple[CommitAnswer, list[Ring]]:
         event = verdict_event(
-            verification, verdict, revision=revision, at_ms=START_MS, checked_ms=START_MS, email_hash="00" * 32
+            verification, verdict, revision=revision, at_ms=START_MS, checked_ms=checked_ms, email_hash="00" * 32
         )
         known = await self.subscriptions.fresh(self.world)
         made = Commitment(
             run=CheckRun(1, START_MS, 5, verdict.reason_code, verdict.findings),
             verdict=verdict,
             revision=revision,
-            checked_ms=START_MS,
+            checked_ms=checked_ms,
             email_hash="00" * 32,
             event=event,
             targets=targets,

@@ -73,6 +73,31 @@ def test_what_has_no_verdict_never_goes(bench: Bench) -> None:
     assert list(bench.waiting(bench.lane())) == [stem]
 
 
+def test_a_dead_letter_that_is_resent_late_has_its_time_from_then_on(bench: Bench) -> None:
+    """Dead letters are kept for longer than verdicts, so that this can be asked for: it must not be undone."""
+    subscription = bench.subscribe()
+    ref = bench.delivered_to(subscription)
+    _settled(bench, subscription, DeliveryState.DEAD)
+    delivery, resent_ms = DeliveryRef(ref, subscription.number), START_MS + 10 * DAY_MS
+    bench.run(bench.deliveries.resend(bench.world, delivery, queue=0, now_ms=resent_ms))
+
+    assert _cleaned(bench, days=10.1) == 0
+    assert _state(bench, ref, subscription) is DeliveryState.PENDING
+    assert len(bench.waiting(bench.lane_of(subscription))) == 1
+
+
+def test_a_dead_verification_that_is_rechecked_late_has_its_time_from_then_on(bench: Bench) -> None:
+    unknown = replace(VALID, status=Status.UNKNOWN, reason_code=ReasonCode.DNS_TIMEOUT)
+    stem = bench.accept().stem
+    bench.commit(bench.claim(bench.lane()), verdict=unknown)
+    bench.run(bench.lanes.enlist(bench.lane(), stem, queue=1, state=b"check"))
+    bench.commit(bench.claim(bench.lane()), revision=2, checked_ms=START_MS + 10 * DAY_MS)
+
+    assert _cleaned(bench, days=10.1) == 0
+    assert bench.run(bench.verifications.view(bench.world, stem)) is not None
+    assert _cleaned(bench, days=17.1) == 1
+
+
 def test_what_will_be_rechecked_stays_until_then(bench: Bench) -> None:
     bench.accept()
     bench.commit(bench.claim(bench.lane()), recheck_ms=60_000)
