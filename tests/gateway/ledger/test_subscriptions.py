@@ -165,7 +165,25 @@ def test_removals_are_forgotten_page_by_page_however_often(bench: Bench) -> None
     bench.run(bench.subscriptions.remove(bench.world, made[3]))
     bench.run(bench.subscriptions.forget_removals(bench.world, kept=0))
 
-    assert bench.raw.zrange(keys.subscription_changes(bench.world), 0, -1, withscores=True) == [(b"", 8.0)]
+    revision = float(bench.raw.hget(keys.counters(bench.world), "subscriptions") or 0)
+    assert bench.raw.zrange(keys.subscription_changes(bench.world), 0, -1, withscores=True) == [(b"", revision)]
+
+
+def test_a_set_that_a_failover_took_back_does_not_come_again_as_another(bench: Bench) -> None:
+    """Its revision would be a known one, and those who know it would push to what is no more."""
+    bench.subscribe()
+    replica = {name: bench.raw.dump(name) for name in bench.raw.keys("*")}
+    lost = bench.change(bench.subscribe(), url="https://lost.example/")
+    worker = SubscriptionRecords(bench.store, bench.tenants)
+    assert lost.number in _numbers(bench, worker)
+
+    bench.raw.flushall()
+    for name, value in replica.items():
+        bench.raw.restore(name, 0, value)
+    bench.change(bench.subscribe(), url="https://another.example/")
+
+    urls = {number: one.url for number, one in bench.run(worker.fresh(bench.world)).by_number.items()}
+    assert urls[lost.number] == "https://another.example/"
 
 
 def test_a_few_removals_are_kept(bench: Bench) -> None:

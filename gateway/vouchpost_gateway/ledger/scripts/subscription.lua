@@ -32,7 +32,11 @@ if expected ~= '' then
     redis.call('HDEL', subscriptions, number)
     redis.call('HDEL', versions, number)
   end
-  redis.call('ZADD', changes, redis.call('HINCRBY', lane[COUNTERS], 'subscriptions', 1), number)
+  -- By the clock, as sequences are: a set that a failover took back must not come again, as another one.
+  local revision = number_of(redis.call('HGET', lane[COUNTERS], 'subscriptions')) or 0
+  revision = string.format('%.0f', math.max(revision + 1, time[1] * 1000000 + time[2]))
+  redis.call('HSET', lane[COUNTERS], 'subscriptions', revision)
+  redis.call('ZADD', changes, revision, number)
   if packed == '' then
     redis.call('ZREM', lane[DUE], lane.id)
     redis.call('HDEL', lane[BELL], lane.id)
