@@ -261,6 +261,8 @@ class Link(asyncio.Protocol):
             return  # its caller was cancelled; the reply still had to be taken out of the line
         if isinstance(reply, LedgerRefused):
             future.set_exception(reply)
+            if "READONLY " in str(reply):
+                self.abort("this server is a replica now")  # the next connection may lead to the new primary
         else:
             future.set_result(reply)
 

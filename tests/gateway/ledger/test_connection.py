@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 
 from tests.redis_servers import running
 from vouchpost_gateway.domain.errors import LedgerUnavailable, Misconfigured
@@ -48,6 +49,23 @@ def test_a_thousand_cancelled_calls_leave_the_others_their_replies(redis_url: st
         assert await connection.call("ECHO", "after") == b"after"
 
     _with(redis_url, work)
+
+
+def test_a_server_that_has_become_a_replica_is_left(tmp_path: Path) -> None:
+    """It keeps its connections, while its name may lead to the new primary already: only a new one finds out."""
+
+    async def work(connection: Connection) -> None:
+        await connection.call("SET", "k", "v")
+        with redis.Redis.from_url(server.url) as client:
+            client.replicaof("127.0.0.1", "1")
+            with pytest.raises(LedgerRefused, match="READONLY"):
+                await connection.call("SET", "k", "v")
+            before = client.info("stats")["total_connections_received"]
+            await connection.call("PING")
+            assert client.info("stats")["total_connections_received"] == before + 1
+
+    with running(tmp_path) as server:
+        _with(server.url, work)
 
 
 def test_a_call_cancelled_while_the_connection_opens_spoils_it_for_nobody(redis_url: str) -> None:
