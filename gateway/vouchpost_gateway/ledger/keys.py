@@ -20,6 +20,7 @@ All keys of a world share one hash tag, its partition, so each script stays in o
 | `{p07}0001l:p`           | hash   | partner id -> partner                                                       |
 | `{p07}0001l:q`           | string | the tenant's policy, sealed                                                 |
 | `{p07}0001l:n`           | hash   | last sequence, revision and count of the subscription set, in-flight totals |
+|                          |        | and until when others leave room because somebody found none                |
 | `{p07}0001l:r:STEM`      | string | a record: one verification, or one event that stands alone                  |
 | `{p07}0001l:i:DIGEST`    | string | an idempotency entry: of a verification which one, of any other request     |
 |                          |        | what it draws and then its answer, both sealed; expires                     |

@@ -85,6 +85,7 @@ class Lanes:
             "" if news.slow is None else int(news.slow),
             news.throttle_ms,
             "" if news.slowdowns is None else news.slowdowns,
+            limits.stretch,
             len(settlements),
         ]
         for s, p in zip(settlements, packed, strict=True):

@@ -6,7 +6,6 @@ When it ends it hands the lane on and leaves at once: work still running is sett
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.lane import (
@@ -22,8 +21,8 @@ from vouchpost_gateway.domain.lane import (
 )
 from vouchpost_gateway.pipeline.work import Done, Means
 
-_LONG_S = 0.5
 _AGAIN_MS = 1000
+_STUCK_MS = 100
 
 
 class Slice:
@@ -57,12 +56,11 @@ class Slice:
     async def _settle_and_claim(self, step: NextStep) -> Turn:
         """Settles what has ended and claims as much as there is room for."""
         want = 0 if step is NextStep.END else self._share()
-        limits = self._stretched()
         ended, self._ended = self._ended, []
         self._woken.clear()
         self._means.room.used += want  # ours until the answer says how much of it is needed
         try:
-            turn = await self._ask_ledger(want, ended, limits, step)
+            turn = await self._ask_ledger(want, ended, step)
         finally:
             self._means.room.used -= want
         self._means.ring(turn.rings)
@@ -76,12 +74,12 @@ class Slice:
         share = self._means.room.free - len(self._running)
         return max(0, min(self._means.pace.batch, (share + 1) // 2))
 
-    async def _ask_ledger(self, want: int, ended: list[Done], limits: LaneLimits, step: NextStep) -> Turn:
+    async def _ask_ledger(self, want: int, ended: list[Done], step: NextStep) -> Turn:
         return await self._patiently(
             lambda: self._means.lanes.turn(
                 self._lane,
                 self._generation,
-                limits=limits,
+                limits=self._limits,
                 want=want,
                 settlements=_settlements(ended),
                 news=self._news(ended, step),
@@ -89,14 +87,6 @@ class Slice:
             ),
             worth_waiting=bool(ended),
         )
-
-    def _stretched(self) -> LaneLimits:
-        """The limits, with room for as many more items as are waiting for a slow peer."""
-        if not self._limits.stretch:
-            return self._limits
-        before = self._clock() - _LONG_S
-        long = sum(started < before for started in self._running.values())
-        return replace(self._limits, lane_cap=self._limits.lane_cap + min(long, self._limits.stretch))
 
     def _news(self, ended: list[Done], step: NextStep) -> LaneNews:
         news = _merged_news(ended)
@@ -173,7 +163,8 @@ class Slice:
         if self._running and not self._slow:  # a slow lane is full with its one probe: nobody else is rung for it
             limit = min(limit, pace.heartbeat_s)
         if turn.next_due_ms is not None:
-            limit = min(limit, max(turn.next_due_ms - turn.now_ms, 5) / 1000)
+            stuck = turn.next_due_ms <= turn.now_ms and not turn.claims  # due, and no room for it: not ours to hurry
+            limit = min(limit, max(turn.next_due_ms - turn.now_ms, _STUCK_MS if stuck else 5) / 1000)
         if pace.slow_after_s is not None and self._running and not self._slow:
             oldest = min(self._running.values())
             limit = min(limit, max(oldest + pace.slow_after_s - self._clock(), 0.01))

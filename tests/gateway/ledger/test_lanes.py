@@ -236,6 +236,40 @@ def test_at_its_tenants_cap_a_lane_makes_way_and_is_looked_at_again_soon(bench: 
     assert len(bench.turn(second, want=1, limits=one).claims) == 1
 
 
+def test_of_what_comes_free_at_the_tenants_cap_half_is_left_to_whoever_found_none(bench: Bench) -> None:
+    """A lane refills in the turn that settles, before anybody else can look: it must not take all of it again."""
+    (_, first), (_, second) = _filled(bench, 12), _filled(bench, 12)
+    eight = LaneLimits(lease_ms=60_000, lane_cap=16, world_fast_cap=8, world_slow_cap=64)
+    for lane in (first, second):
+        _grown(bench, lane)
+    held = bench.turn(first, want=8, limits=eight).claims
+    assert len(held) == 8
+    assert bench.turn(second, want=8, limits=eight).claims == ()
+
+    again = bench.turn(first, *map(_delivered, held[:4]), want=8, limits=eight)
+    bench.raw.hdel(keys.lane_part(second, "m"), "not_before")
+
+    assert len(again.claims) == 2
+    assert len(bench.turn(second, want=8, limits=eight).claims) == 1, "half of two: there may be a third"
+    time.sleep(1.1)
+    assert len(bench.turn(first, want=8, limits=eight).claims) == 1, "nobody has looked in vain for a second"
+
+
+def test_what_is_in_flight_for_long_stretches_the_cap_whoever_claimed_it(bench: Bench) -> None:
+    """It waits for others: the lane's next slices, and those of other processes, work on beside it."""
+    _, lane = _filled(bench, 12)
+    four = LaneLimits(lease_ms=60_000, lane_cap=4, stretch=6)
+    assert len(bench.turn(lane, want=12, limits=four).claims) == 4
+    assert bench.turn(lane, want=12, limits=four).claims == ()
+    assert bench.due(lane) is not None, "time alone will make room, so somebody has to look"
+
+    time.sleep(0.6)
+    assert len(bench.turn(lane, want=12, limits=four).claims) == 4
+    time.sleep(0.6)
+    assert len(bench.turn(lane, want=12, limits=four).claims) == 2, "by six, and no more"
+    assert bench.turn(lane, want=12, limits=four).claims == ()
+
+
 def test_slow_lanes_at_their_tenants_cap_look_again_rarely(bench: Bench) -> None:
     """Hundreds that wait for a few time-outs to end must not keep a worker busy with looking."""
     (_, first), (_, second) = _filled(bench, 1), _filled(bench, 1)

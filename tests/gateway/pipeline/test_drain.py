@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, cast
 
 from tests.gateway.ledger.bench import LIMITS, START_MS, Bench
 from tests.gateway.pipeline.told import Told
@@ -55,6 +56,17 @@ class Pushes:
         progress = DeliveryProgress(DeliveryState.DELIVERED, attempt_count=1)
         news = LaneNews(delivered=1, slow=False)
         return Done(Settlement(SettlementKind.DONE, claim.item, claim.token, progress=progress), news)
+
+
+class Counting:
+    """Lanes, and how many turns they were asked for."""
+
+    def __init__(self, lanes: Lanes) -> None:
+        self._lanes, self.turns = lanes, 0
+
+    async def turn(self, *arguments: Any, **named: Any) -> Turn:
+        self.turns += 1
+        return await self._lanes.turn(*arguments, **named)
 
 
 class Scene:
@@ -140,6 +152,18 @@ def test_the_whole_room_of_a_process_is_never_exceeded(bench: Bench) -> None:
 
     assert scene.work.most == 2, "a lane takes no more than it leaves to others"
     assert len(scene.work.done) == 20
+
+
+def test_a_lane_that_is_due_and_finds_no_room_is_looked_at_in_no_hurry(bench: Bench) -> None:
+    """It is due all the time: looking every few milliseconds would load Redis just when everything hangs."""
+    room = Room(4)
+    room.used = 4
+    scene = Scene(bench, 3, Pushes(), pace=replace(QUICK, slice_s=1), room=room)
+    lanes = Counting(bench.lanes)
+
+    bench.run(scene.slice(drain=scene.draining(cast("Lanes", lanes), replace(QUICK, slice_s=1, linger_s=1))))
+
+    assert lanes.turns < 20
 
 
 def test_lanes_that_hang_leave_room_for_whoever_comes_next(bench: Bench) -> None:

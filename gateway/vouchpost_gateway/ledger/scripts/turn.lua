@@ -6,7 +6,8 @@
 -- ARGV: lane id, generation (0: settle only), want, lease ms, ring ms, wake channel, then
 --       what next ('hold' | 'end'), linger ms, cap of the lane, cap of the tenant's fast lanes, of its slow ones,
 --       delivered count, failed count, slow ('' | '0' | '1'), throttle ms (0: none), slowdowns ('' or a number),
---       number of settlements, then for each: kind ('delivered' | 'done' | 'later' | 'dead'), item, token, delay ms, state, section, dead letter id
+--       stretch (by how much what is in flight for long may raise the cap of the lane), number of settlements,
+--       then for each: kind ('delivered' | 'done' | 'later' | 'dead'), item, token, delay ms, state, section, dead letter id
 -- Answers {seconds, microseconds, generation to ring or '', slow, next due ms or '', verdict on the bell,
 --          failing since ms or '', failures, slowdowns, {answer per settlement}, {item, token, claims, queue, state, …},
 --          revision of the subscription set}
@@ -16,8 +17,10 @@ local generation, want, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumbe
 local ring_ms, wake_channel, next_step, linger_ms = tonumber(ARGV[5]), ARGV[6], ARGV[7], tonumber(ARGV[8])
 local lane_cap, fast_cap, slow_cap = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
 local delivered, failed, set_slow = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14]
-local throttle_ms, slowdowns, settlements = tonumber(ARGV[15]), ARGV[16], tonumber(ARGV[17])
+local throttle_ms, slowdowns, stretch, settlements = tonumber(ARGV[15]), ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18])
+local LONG_MS = 500 -- what is in flight for so long waits for a slow peer, not for us
 local MAX_DOUBLINGS = 3 -- of the pause between two looks
+local SHORT_MS = 1000 -- for so long after a lane found no room, the tenant's others leave it some
 local MAX_SHARE = 10 -- of ten claims, the last goes to the least, and one in the middle to the middle priority
 
 local now, time = clock()
@@ -28,7 +31,7 @@ local answers, claimed = {}, {}
 redis.call('ZREM', lane[FLIGHT], '')
 
 -- What is to be settled, as the ledger has it; kept up to date here, since a turn may settle an item or a record twice.
-local FIELDS, FIRST = 7, 18
+local FIELDS, FIRST = 7, 19
 local tokens, leases, texts = {}, {}, {}
 
 local function look()
@@ -202,14 +205,23 @@ local mine = generation > 0 and generation == current and exists
 local crowded = false
 if mine and want > 0 then
   if fast_cap > 0 then recount(lane, now, slow) end
-  local cap = lane_cap
+  local cap, further = lane_cap, 0 -- and what time alone may add to it
+  if stretch > 0 then
+    local since = string.format('%.0f', now + lease_ms - LONG_MS)
+    local long = math.min(stretch, redis.call('ZCOUNT', lane[FLIGHT], '(' .. string.format('%.0f', now), since))
+    cap, further = cap + long, stretch - long
+  end
   if fast_cap > 0 then cap = math.min(cap, number_of(redis.call('HGET', lane[META], 'window')) or 1) end
   if slow == '1' then cap = 1 end
   local tenant_cap = slow == '1' and slow_cap or fast_cap
   local room = math.min(want, cap - redis.call('ZCOUNT', lane[FLIGHT], '(' .. string.format('%.0f', now), '+inf'))
   if tenant_cap > 0 then
-    local free = tenant_cap - (number_of(redis.call('HGET', lane[COUNTERS], 'flight' .. slow)) or 0)
-    if room > 0 and free <= 0 then
+    local taken, short = unpack(redis.call('HMGET', lane[COUNTERS], 'flight' .. slow, 'short' .. slow))
+    local free = tenant_cap - (number_of(taken) or 0)
+    if room > 0 and free > 0 and (number_of(short) or 0) > now then
+      room = math.ceil(math.min(room, free) / 2) -- of what came free, half is for those who wait
+    elseif room > 0 and free <= 0 then
+      redis.call('HSET', lane[COUNTERS], 'short' .. slow, string.format('%.0f', now + SHORT_MS))
       -- The tenant is at its limit: make way, and look again later. Slow lanes wait for one of many time-outs to end,
       -- so each looks rarely, the longer it waits the more so, and not at the same time as the others.
       local pause = 250
@@ -229,7 +241,7 @@ if mine and want > 0 then
     claim(room)
   end
   -- At its cap, only a settlement or the end of a lease can make room: until then nothing here is due.
-  if cap > 0 and redis.call('ZCARD', lane[FLIGHT]) >= cap then
+  if cap > 0 and redis.call('ZCARD', lane[FLIGHT]) >= cap + further then
     redis.call('HSET', lane[META], 'full', 1)
   else
     redis.call('HDEL', lane[META], 'full')
