@@ -28,13 +28,14 @@ def demo(
     """Verifies some 200 made-up addresses, kills a worker and Redis meanwhile, and shows that nothing was lost."""
     started = time.monotonic()
     screen = Screen()
-    with explained(), heeded() as signals, _directory(keep) as directory:
-        stage = plan_stage(directory)
-        with _logging_to(directory / "demo.log", stage):
-            outcome = asyncio.run(_until_told(stage, screen, signals))
-    if outcome is None:
-        screen.say("Stopped; every process is ended.")
-        raise typer.Exit(EXIT_INTERRUPTED)
+    with explained(), heeded() as signals:
+        with _directory(keep) as directory:
+            stage = plan_stage(directory)
+            with _logging_to(directory / "demo.log", stage):
+                outcome = asyncio.run(_until_told(stage, screen, signals))
+        if outcome is None:
+            screen.say("Stopped; every process is ended.")
+            raise typer.Exit(EXIT_INTERRUPTED)
     rows, totals = outcome
     screen.table(rows)
     screen.totals(totals, took_s=time.monotonic() - started)
