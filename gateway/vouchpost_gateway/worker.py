@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from arq.connections import ArqRedis
+from arq.constants import in_progress_key_prefix
 from arq.worker import Worker, func
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.retry import Retry
@@ -19,6 +20,9 @@ from vouchpost_gateway.ledger.bells import JOB, Queue, dumps, loads
 
 _POLL_S = 0.5
 _MAX_TRIES = 1_000_000
+_FEW = 4
+_WORKERS_AHEAD = 8
+_MOST_READ = 4000
 
 if TYPE_CHECKING:
     from arq.typing import WorkerCoroutine
@@ -56,9 +60,7 @@ class BellWorker(Worker):
         arq takes a slot before it asks Redis, and keeps it when Redis fails it, for then it ends. We live on, and give
         it back. Whether one was taken shows in the number of jobs ever started, which is the same when others end.
         """
-        for job_id in job_ids:
-            if job_id.decode() in self.tasks:
-                continue
+        for job_id in await self._not_running(job_ids):
             started = self.job_counter + self.ended
             try:
                 await super().start_jobs([job_id])
@@ -66,6 +68,14 @@ class BellWorker(Worker):
                 if self.job_counter + self.ended > started and job_id.decode() not in self.tasks:
                     super()._release_sem_dec_counter_on_complete()
                 raise
+
+    async def _not_running(self, job_ids: list[bytes]) -> list[bytes]:
+        """Those that run nowhere. What other workers run stays in the queue too, before what is left for us."""
+        job_ids = [job_id for job_id in job_ids if job_id.decode() not in self.tasks]
+        if len(job_ids) <= _FEW:
+            return job_ids
+        running = await self.pool.mget([in_progress_key_prefix.encode() + job_id for job_id in job_ids])
+        return [job_id for job_id, runs in zip(job_ids, running, strict=True) if runs is None]
 
     def _release_sem_dec_counter_on_complete(self) -> None:
         self.ended += 1
@@ -94,7 +104,7 @@ def make_worker(pool: ArqRedis, queue: Queue, drain: DrainLane, *, slots: int, j
         handle_signals=False,
         max_jobs=slots,
         poll_delay=_POLL_S,
-        queue_read_limit=2 * slots,
+        queue_read_limit=max(2 * slots, min(_WORKERS_AHEAD * slots, _MOST_READ)),
         max_tries=_MAX_TRIES,
         job_timeout=job_timeout_s,
         keep_result=0,

@@ -149,6 +149,39 @@ def test_connections_that_are_lost_cost_a_worker_no_slot(bench: Bench) -> None:
     assert 1000 in ran
 
 
+def test_each_further_worker_takes_further_jobs(bench: Bench) -> None:
+    """Those that run stay at the head of arq's queue, and a worker that looked no further would find nothing else."""
+
+    async def main() -> int:
+        running, most, release = 0, 0, asyncio.Event()
+
+        async def drain(_lane: Lane, _generation: int) -> None:
+            nonlocal running, most
+            running += 1
+            most = max(most, running)
+            await release.wait()
+            running -= 1
+
+        pools = [arq_pool(bench.url, connections=8) for _ in range(4)]
+        workers = [make_worker(pool, Queue.VERIFY, drain, slots=2, job_timeout_s=5) for pool in pools]
+        await _rung(bench.store, *(Ring(f"00.000{number}l.v", 1, slow=False) for number in range(1, 10)))
+        working = [asyncio.create_task(worker.main()) for worker in workers]
+        gives_up = time.monotonic() + 5
+        while most < 8 and time.monotonic() < gives_up:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        release.set()
+        for task in working:
+            task.cancel()
+        await asyncio.gather(
+            *working, *(task for worker in workers for task in worker.tasks.values()), return_exceptions=True
+        )
+        for pool in pools:
+            await pool.aclose(close_connection_pool=True)
+        return most
+
+    assert bench.run(main()) == 8
+
+
 def test_a_worker_whose_clock_is_behind_hears_a_bell_at_once(bench: Bench) -> None:
     """Arq leaves a job alone until its score has come, by the worker's clock."""
     before = time.time() * 1000
