@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vouchpost_gateway.domain.delivery import Delivery, DeliveryProgress, DeliveryState
-from vouchpost_gateway.domain.errors import NotFound
+from vouchpost_gateway.domain.errors import Conflict, NotFound
 from vouchpost_gateway.domain.event import Event
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, decode, encode
 from vouchpost_gateway.domain.lane import Ring, deliveries
@@ -28,6 +28,7 @@ from vouchpost_gateway.ledger.store import Store
 from vouchpost_gateway.ledger.subscriptions import LATEST_CAP
 
 _RESEND = load("resend")
+_MOST_RECORD_BYTES = 262_144  # some fifty times all of the attempts of a schedule
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,10 @@ class DeliveryRecords:
         return [answer for answer in found if isinstance(answer, Delivery)]
 
     async def resend(self, world: World, ref: DeliveryRef, *, queue: int, now_ms: int) -> list[Ring]:
-        """Puts a delivery in line again, its schedule begun anew; one in flight is left alone. NotFound when gone."""
+        """Puts a delivery in line again, its schedule begun anew; one in flight is left alone. NotFound when gone.
+
+        Each time adds to the record, which is rewritten whole: Conflict once it is full.
+        """
         record = await self.record(world, ref.event.stem)
         if record is None or ref.event.revision not in record.events:
             raise NotFound("delivery")
@@ -136,11 +140,13 @@ class DeliveryRecords:
         dead_id = ref.event.item + encode(ref.subscription_number, 4)
         arguments = (
             *(lane.id, ref.event.item, pack_delivery_state(again), section, dead_id, queue),
-            *(self.bells.ring_ms, keys.WAKE_CHANNEL, LATEST_CAP),
+            *(self.bells.ring_ms, keys.WAKE_CHANNEL, LATEST_CAP, _MOST_RECORD_BYTES),
         )
         answer, generation, slow = await self.store.run(_RESEND, names, arguments)
         if answer == b"gone":
             raise NotFound("delivery")
+        if answer == b"full":
+            raise Conflict("what is kept of this event's attempts is as much as is kept; it cannot be sent again")
         return one_ring(lane, generation, slow)
 
 

@@ -118,7 +118,9 @@ class VerificationDesk:
         if wanted == JUDGE_AGAIN and found.verdict.degraded:
             raise Conflict("the verdict is degraded: the checks to come will judge it by the policy of then")
         queue = QUEUE_OF[found.priority]
-        _, rings = await self.lanes.enlist(verifications(world), stem, queue=queue, state=wanted)
+        answer, rings = await self.lanes.enlist(verifications(world), stem, queue=queue, state=wanted)
+        if answer == "in_flight":
+            raise Conflict("the verification is being checked or judged right now; ask again in a moment")
         self.ring(rings)
         return found
 

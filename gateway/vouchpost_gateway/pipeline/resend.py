@@ -1,12 +1,14 @@
 """Deliveries again: one by hand, or all of a subscription since a time, the time it was disabled included."""
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
 from vouchpost_gateway.domain.delivery import DeliveryState
-from vouchpost_gateway.domain.errors import Conflict, InvalidField
+from vouchpost_gateway.domain.errors import Conflict, InvalidField, NotFound
 from vouchpost_gateway.domain.event import Event, EventType
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, decode, encode
 from vouchpost_gateway.domain.lane import (
@@ -26,6 +28,7 @@ from vouchpost_gateway.pipeline.work import Done
 
 _STEP = 200
 _LEASE_MS = 30_000
+_STEP_S = 10
 _QUEUE_BY_HAND = 0
 _QUEUE_RECOVERED = 2
 _PACE_MS = 20
@@ -89,13 +92,15 @@ class Resend:
 class Recover:
     """The work of a recovery lane: a bounded step back through the events, then a bookmark for the next one.
 
-    A step that runs twice finds in line what it put there the first time.
+    A step that runs twice finds in line what it put there the first time. It ends long before its lease, however far
+    away Redis is.
     """
 
     records: ResendRecords
     index: Index
     subscriptions: Subscriptions
     ring: Callable[[Sequence[Ring]], None]
+    step_s: float = _STEP_S
 
     async def limits(self, lane: Lane) -> LaneLimits:  # noqa: ARG002  all recovery lanes have the same
         return LaneLimits(lease_ms=_LEASE_MS, lane_cap=4)
@@ -104,16 +109,20 @@ class Recover:
         """A recovery lane has no health of its own."""
 
     async def __call__(self, lane: Lane, claim: Claim, turn: Turn) -> Done:
-        """Resends what one page of the index holds for this subscription and was not delivered."""
+        """Resends what a page of the index holds for this subscription and was not delivered, as far as time allows."""
         bookmark = json.loads(claim.note)
         subscription = await self.subscriptions.find(lane.world, decode(claim.item))
         span = Span(bookmark["since"], bookmark["until"] + 1)
         stems = await self.index.stems(lane.world, after=bookmark["after"], limit=_STEP, span=span)
         if subscription is None or not subscription.enabled or not stems:
             return Done(Settlement(SettlementKind.DONE, claim.item, claim.token))
+        clock = asyncio.get_running_loop().time
+        gives_up = clock() + self.step_s
         for stem in stems:
             await self._resend_missing(lane.world, stem, subscription, turn.now_ms)
-        bookmark["after"] = stems[-1]
+            bookmark["after"] = stem
+            if clock() >= gives_up:
+                break
         again = json.dumps(bookmark).encode()
         return Done(Settlement(SettlementKind.LATER, claim.item, claim.token, delay_ms=_PACE_MS, note=again))
 
@@ -122,7 +131,8 @@ class Recover:
             if not _owed(event, states.get(subscription.number), subscription):
                 continue
             ref = DeliveryRef(EventRef(stem, event.revision), subscription.number)
-            self.ring(await self.records.resend(world, ref, queue=_QUEUE_RECOVERED, now_ms=now_ms))
+            with suppress(NotFound, Conflict):  # erased meanwhile, or sent again too often: the others go on
+                self.ring(await self.records.resend(world, ref, queue=_QUEUE_RECOVERED, now_ms=now_ms))
 
 
 def _owed(event: Event, state: DeliveryState | None, subscription: Subscription) -> bool:

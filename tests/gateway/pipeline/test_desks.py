@@ -1,18 +1,21 @@
 import os
+from typing import cast
 
 import pytest
 
 from tests.gateway.ledger.bench import START_MS, Bench
 from tests.gateway.pipeline.told import Told
 from vouchpost_gateway.domain.draw import Draw
-from vouchpost_gateway.domain.errors import NotFound
+from vouchpost_gateway.domain.errors import Conflict, NotFound
 from vouchpost_gateway.domain.event import EventType
 from vouchpost_gateway.domain.ids import EventRef
 from vouchpost_gateway.domain.subscription import Subscription
 from vouchpost_gateway.ledger.tenants import AccessRecords
-from vouchpost_gateway.pipeline.desks import EventDesk, SubscriptionDesk
+from vouchpost_gateway.pipeline.accept import Accept
+from vouchpost_gateway.pipeline.desks import EventDesk, SubscriptionDesk, VerificationDesk
 from vouchpost_gateway.pipeline.resend import Resend
 from vouchpost_gateway.pipeline.subscribe import Subscribe
+from vouchpost_gateway.pipeline.wait import Wait
 
 
 def _draw() -> Draw:
@@ -68,3 +71,18 @@ def test_deliveries_are_listed_with_the_type_of_their_event_and_by_it(bench: Ben
     for kind in (EventType.VERIFICATION_COMPLETED, EventType.SUBSCRIPTION_TEST):
         assert _listed(bench, subscription, event_type=kind) == [kind]
     assert _listed(bench, subscription, event_type=EventType.VERIFICATION_UPDATED) == []
+
+
+def test_a_verification_that_is_being_worked_on_is_not_put_in_line_again(bench: Bench) -> None:
+    """It may be judged again without a check, and then nobody would make the check that was asked for."""
+    stem = bench.delivered_to().stem
+    accept = cast("Accept", None)
+    wait = cast("Wait", None)
+    desk = VerificationDesk(bench.verifications, bench.lanes, accept, wait, lambda _rings: None)
+    bench.run(desk.judge_again(bench.world, stem))
+    bench.run(desk.recheck(bench.world, stem))
+    assert bench.claim(bench.lane()).note == b"check", "it was still in line, so the recheck took its place"
+
+    for again in (desk.recheck, desk.judge_again):
+        with pytest.raises(Conflict):
+            bench.run(again(bench.world, stem))

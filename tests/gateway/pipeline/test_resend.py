@@ -10,6 +10,8 @@ from vouchpost_gateway.domain.errors import Conflict, InvalidField, NotFound
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
 from vouchpost_gateway.domain.lane import Settlement, SettlementKind, recoveries
 from vouchpost_gateway.domain.subscription import DisabledReason, Subscription
+from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.record import pack_delivery
 from vouchpost_gateway.ledger.subscriptions import SubscriptionRecords
 from vouchpost_gateway.ledger.tenants import AccessRecords
 from vouchpost_gateway.pipeline.resend import Recover, Resend
@@ -29,10 +31,12 @@ def _resend(bench: Bench) -> Resend:
     return Resend(bench.deliveries, bench.lanes, _subscribe(bench), lambda _rings: None, lambda: START_MS)
 
 
-def _recovered(bench: Bench, subscription: Subscription, *, since_ms: int = START_MS - 1) -> list[str]:
+def _recovered(
+    bench: Bench, subscription: Subscription, *, since_ms: int = START_MS - 1, step_s: float = 10
+) -> list[str]:
     """What a recovery puts in line for this subscription."""
     bench.run(_resend(bench).all_since(bench.world, subscription, since_ms=since_ms, until_ms=START_MS + 1))
-    work = Recover(bench.deliveries, bench.verifications, _subscribe(bench), lambda _rings: None)
+    work = Recover(bench.deliveries, bench.verifications, _subscribe(bench), lambda _rings: None, step_s)
     lane = recoveries(bench.world)
     for _ in range(20):
         turn = bench.turn(lane, want=1)
@@ -132,6 +136,30 @@ def test_a_recovery_goes_through_any_number_of_events(bench: Bench) -> None:
     items = [bench.delivered_to().item for _ in range(205)]
 
     assert _recovered(bench, subscription) == sorted(items)
+
+
+def test_a_recovery_gets_on_however_little_it_can_do_in_a_step(bench: Bench) -> None:
+    """As when Redis is far away: a step that outlived its lease would be begun again, and never get further."""
+    subscription = bench.subscribe()
+    refs = [bench.delivered_to(subscription) for _ in range(5)]
+    for _ in refs:
+        _settled(bench, subscription, DeliveryState.DEAD)
+
+    assert _recovered(bench, subscription, step_s=0) == sorted(ref.item for ref in refs)
+
+
+def test_an_event_whose_record_is_full_is_not_sent_again_and_holds_up_no_other(bench: Bench) -> None:
+    """Every time adds to it, and it is rewritten whole: a failing endpoint could make it as large as it likes."""
+    subscription = bench.subscribe()
+    full, other = bench.delivered_to(subscription), bench.delivered_to(subscription)
+    for _ in range(2):
+        _settled(bench, subscription, DeliveryState.DEAD)
+    section = pack_delivery(1, subscription.number, DeliveryProgress(DeliveryState.DEAD, 10))
+    bench.raw.append(keys.record(bench.world, full.stem), section * (300_000 // len(section)))
+
+    with pytest.raises(Conflict):
+        bench.run(_resend(bench).one(bench.world, DeliveryRef(full, subscription.number)))
+    assert _recovered(bench, subscription) == [other.item]
 
 
 def test_a_recovery_brings_no_events_that_were_for_someone_else(bench: Bench) -> None:

@@ -2,8 +2,9 @@
 -- Puts one delivery back in line, due now, and out of the dead letters. A delivery still in line only comes forward;
 -- one in flight is left alone. A repeat finds it in line.
 -- KEYS: the subscription's lane, record, dead deliveries
--- ARGV: lane id, item, state, section, delivery id (without prefix), queue, ring ms, wake channel, latest cap
--- Answers {'ok' | 'in_flight' | 'gone', generation to ring or '', slow}
+-- ARGV: lane id, item, state, section, delivery id (without prefix), queue, ring ms, wake channel, latest cap,
+--       most bytes of a record
+-- Answers {'ok' | 'in_flight' | 'gone' | 'full', generation to ring or '', slow}
 local lane = lane_at(1, ARGV[1])
 local record, dead_letters = KEYS[12], KEYS[13]
 local item, state, section, queue = ARGV[2], ARGV[3], ARGV[4], lane[HIGH + tonumber(ARGV[6])]
@@ -11,6 +12,7 @@ local item, state, section, queue = ARGV[2], ARGV[3], ARGV[4], lane[HIGH + tonum
 if redis.call('ZSCORE', lane[FLIGHT], item) then return {'in_flight', '', '0'} end
 local text = redis.call('GET', record)
 if not text or redis.call('EXISTS', lane[META]) == 0 then return {'gone', '', '0'} end
+if #text > tonumber(ARGV[10]) then return {'full', '', '0'} end
 local now = clock()
 local waiting = false
 for part = HIGH, LOW do
