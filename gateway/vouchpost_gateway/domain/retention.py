@@ -1,6 +1,6 @@
 """How long things are kept, and when a record may go."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,15 @@ class Kept:
 
     `since_ms` is when it was made, or when something asked of it later came about, such as a recheck or a resend.
     `pending` is a verification without a verdict, or one that will be rechecked; `open_deliveries` are those that have
-    not ended; `dead_letters` says that the verification, or a delivery of it, is a dead letter.
+    not ended; `dead_letters` says that the verification, or a delivery of it, is a dead letter. `as_read` is
+    the record itself.
     """
 
     since_ms: int
     pending: bool
     open_deliveries: bool
     dead_letters: bool
+    as_read: bytes = field(default=b"", repr=False)
 
 
 def may_go(kept: Kept, rules: Retention, *, now_ms: int) -> bool:

@@ -13,7 +13,7 @@ from vouchpost_gateway.domain.world import Mode, World
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.connection import LedgerRefused
 from vouchpost_gateway.ledger.deliveries import DeliveryRecords
-from vouchpost_gateway.ledger.record import Record, pack_delivery
+from vouchpost_gateway.ledger.record import Record, pack_delivery, unpack
 from vouchpost_gateway.ledger.scripts import load
 from vouchpost_gateway.ledger.store import Store
 from vouchpost_gateway.ledger.subscriptions import SubscriptionRecords
@@ -70,12 +70,14 @@ class RetentionRecords:
 
     async def kept(self, world: World, stem: str) -> Kept | None:
         """What the record holds; an index entry without a record is removed on the way."""
-        record = await self.verifications.read(world, stem)
-        if record is None:
+        text = await self.store.call("GET", keys.record(world, stem))
+        if text is None:
             await self.store.call("ZREM", keys.hour_index(world, time_ms(stem) // 3_600_000), stem)
             return None
+        record = unpack(stem, text)
         last = record.last_verdict
         return Kept(
+            as_read=text,
             since_ms=_since_ms(stem, record),
             pending=record.request is not None and (last is None or await self._in_line(world, stem)),
             open_deliveries=bool(await self._open(world, record)),
@@ -115,8 +117,9 @@ class RetentionRecords:
                 expired.append(ref)
         return expired
 
-    async def erase(self, world: World, stem: str) -> bool:
-        return await self.verifications.erase(world, stem)
+    async def erase(self, world: World, stem: str, kept: Kept) -> bool:
+        """Whether it was removed: not when it changed since, or was asked for again."""
+        return await self.verifications.erase_idle(world, stem, kept.as_read)
 
     async def trim(self, world: World, *, delivered_before_ms: int, dead_before_ms: int, hours_before_ms: int) -> None:
         """Removes old entries of the lists of deliveries, hours that hold nothing, and marks of old removals."""

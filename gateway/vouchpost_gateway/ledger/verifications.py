@@ -195,15 +195,21 @@ class VerificationRecords:
 
     async def erase(self, world: World, stem: str) -> bool:
         """Removes a record with all that points at it; False when there was none. Harmless when repeated."""
-        while True:
-            text = await self.store.call("GET", keys.record(world, stem))
-            if text is None:
-                return False
-            names, arguments = await self._erasure(world, stem, unpack(stem, text))
-            checksum = sha1(text, usedforsecurity=False).hexdigest()
-            answer = await self.store.run(_ERASE, names, [*arguments[:2], checksum, *arguments[2:]])
+        while (text := await self.store.call("GET", keys.record(world, stem))) is not None:
+            answer = await self._erase(world, stem, text)
             if answer != b"changed":
-                return bool(answer == b"ok")
+                return answer == b"ok"
+        return False
+
+    async def erase_idle(self, world: World, stem: str, text: bytes) -> bool:
+        """The same for a record that is still as it was read, of a verification that nobody asked for again."""
+        return await self._erase(world, stem, text, idle=True) == b"ok"
+
+    async def _erase(self, world: World, stem: str, text: bytes, *, idle: bool = False) -> bytes:
+        names, arguments = await self._erasure(world, stem, unpack(stem, text))
+        checksum = sha1(text, usedforsecurity=False).hexdigest()
+        answer: bytes = await self.store.run(_ERASE, names, [*arguments[:2], checksum, int(idle), *arguments[2:]])
+        return answer
 
     async def _erasure(self, world: World, stem: str, record: Record) -> tuple[list[str], list[Argument]]:
         lane = verifications(world)

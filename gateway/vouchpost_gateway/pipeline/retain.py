@@ -30,7 +30,7 @@ class RetainRecords(Protocol):
     async def expire(self, world: World, stem: str, now_ms: int) -> Sequence[DeliveryRef]:
         """Makes dead letters of the deliveries of a record that are still waiting, out of their lanes; which ones."""
 
-    async def erase(self, world: World, stem: str) -> bool: ...
+    async def erase(self, world: World, stem: str, kept: Kept) -> bool: ...
 
     async def trim(self, world: World, *, delivered_before_ms: int, dead_before_ms: int, hours_before_ms: int) -> None:
         """Removes index entries of deliveries past their time, hours that hold nothing, and marks of old removals."""
@@ -115,7 +115,7 @@ class Retain:
                 self.report.expired(world, ref)
             return 0
         await self.archive.keep(world, stem)
-        return int(await self.records.erase(world, stem))
+        return int(await self.records.erase(world, stem, kept))
 
 
 class Clock(Protocol):

@@ -243,7 +243,7 @@ def test_every_change_of_a_subscription_moves_the_set(bench: Bench, change: str)
     else:
         bench.change(subscription, enabled=change == "enabled")
 
-    assert bench.run(bench.subscriptions.fresh(bench.world)).revision == before + 1
+    assert bench.run(bench.subscriptions.fresh(bench.world)).revision > before
 
 
 def test_a_verdict_that_is_asked_for_twice_in_one_step_is_committed_once(bench: Bench) -> None:

@@ -98,6 +98,25 @@ def test_a_dead_verification_that_is_rechecked_late_has_its_time_from_then_on(be
     assert _cleaned(bench, days=17.1) == 1
 
 
+@pytest.mark.parametrize("asked", ["recheck", "resend"])
+def test_what_is_asked_for_again_after_it_was_judged_is_not_erased(bench: Bench, asked: str) -> None:
+    """Asking was answered with yes."""
+    subscription = bench.subscribe()
+    ref = bench.delivered_to(subscription)
+    _settled(bench, subscription, DeliveryState.DELIVERED)
+
+    class AskedMeanwhile(NoArchive):
+        async def keep(self, world: World, stem: str) -> None:
+            if asked == "recheck":
+                await bench.lanes.enlist(bench.lane(), stem, queue=1, state=b"check")
+            else:
+                await bench.deliveries.resend(world, DeliveryRef(ref, subscription.number), queue=0, now_ms=START_MS)
+
+    assert _cleaned(bench, days=8, archive=AskedMeanwhile()) == 0
+
+    assert bench.run(bench.verifications.view(bench.world, ref.stem)) is not None
+
+
 def test_what_will_be_rechecked_stays_until_then(bench: Bench) -> None:
     bench.accept()
     bench.commit(bench.claim(bench.lane()), recheck_ms=60_000)
