@@ -1,11 +1,19 @@
 """Fixtures of all tests: a real Redis, started once and shared. Whoever needs an empty one flushes it first."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.redis_servers import running, servers
 from vouchpost_gateway.embedded.redis_server import EmbeddedRedis
+
+
+def pytest_configure() -> None:
+    """A shell's background job ignores SIGINT, and one under nohup SIGHUP; its children would ignore them with it."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")
