@@ -107,7 +107,7 @@ def _commit() -> str:
     """The commit that was measured, `-dirty` when anything but the figures themselves differs from it."""
     commit = _git("rev-parse", "--short", "HEAD")
     root = _HERE.parents[1]
-    changed = _git("status", "--porcelain", "--", str(root), *(f":!{kept}" for kept in (RESULTS, README)))
+    changed = _git("status", "--porcelain", "--", str(root), *(f":(exclude){kept}" for kept in (RESULTS, README)))
     return f"{commit}-dirty" if changed else commit
 
 
