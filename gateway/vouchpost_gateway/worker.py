@@ -20,8 +20,8 @@ from vouchpost_gateway.ledger.bells import JOB, Queue, dumps, loads
 
 _POLL_S = 0.5
 _MAX_TRIES = 1_000_000
-_FEW = 4
-_WORKERS_AHEAD = 8
+_FEW = 4  # jobs, whose owners arq asks for one by one, sooner than all could be asked for
+_WORKERS_AHEAD = 8  # how many other workers' running jobs are looked past
 _MOST_READ = 4000
 
 if TYPE_CHECKING:

@@ -43,6 +43,7 @@ def pick_headers(raw: Iterable[tuple[bytes, bytes]]) -> RequestHeaders:
     return RequestHeaders(*map(picked.get, _FIELDS))
 
 
+# In the order of the fields of RequestHeaders.
 _FIELDS = (b"authorization", b"content-type", b"content-encoding", b"idempotency-key", b"content-length")
 
 

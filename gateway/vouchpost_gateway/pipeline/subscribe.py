@@ -84,6 +84,7 @@ class Subscribe:
     ) -> Subscription:
         """A new subscription with a secret of its own; its lane exists from now on. With a draw, the one made of it."""
         if draw is not None and (made := await self._made_of(world, draw)):
+            await self._check_partner(world, made)
             return made
         await self._check_matches(world, partner_id, new.event_types, enabled=new.enabled)
         number = await self.records.next_number(world)

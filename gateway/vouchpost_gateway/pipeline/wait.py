@@ -69,7 +69,8 @@ class Wait:
         if len(self._places[most]) <= len(self._places.get(world, ())) + 1:
             return False
         longest = next(iter(self._places[most]))
-        longest.reschedule(asyncio.get_running_loop().time())
+        if not longest.expired():  # else it ends by itself, in this very turn of the loop
+            longest.reschedule(asyncio.get_running_loop().time())
         self._leave(most, longest)
         return True
 

@@ -216,3 +216,21 @@ def test_whoever_takes_all_places_leaves_some_to_others(bench: Bench) -> None:
         await asyncio.gather(*late, return_exceptions=True)
 
     _waiting(bench, work, max_waiters=4)
+
+
+def test_a_wait_that_is_just_ending_gives_its_place_like_any_other(bench: Bench) -> None:
+    """Its time is over and it has not left yet: it can no longer be told to end sooner."""
+    stem = bench.accept().stem
+    other = replace(bench.world, mode=Mode.TEST)
+
+    async def work(wait: Wait, _records: Counted) -> None:
+        loop, made_room = asyncio.get_running_loop(), list[bool]()
+        greedy = [asyncio.create_task(wait(bench.world, stem, seconds=0.3)) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        assert wait.waiting == 2
+        loop.call_later(0.35, lambda: made_room.append(wait._make_room(other)))
+        time.sleep(0.5)  # noqa: ASYNC251  all of it comes due in one turn of the loop, the ends of the waits first
+        assert [view.status for view in await asyncio.gather(*greedy)] == [Status.PENDING] * 2
+        assert made_room == [True]
+
+    _waiting(bench, work, max_waiters=2)
