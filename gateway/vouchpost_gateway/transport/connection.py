@@ -42,7 +42,10 @@ class _Stage(IntEnum):
 
 
 class Connection(asyncio.Protocol):
-    """One request at a time. `is_open` after an exchange says whether it can carry another one."""
+    """One request at a time. `is_open` after an exchange says whether it can carry another one.
+
+    A lost connection refers to nothing that refers to it: hundreds that hang would be work for the garbage collector.
+    """
 
     _transport: asyncio.Transport
     _limit: asyncio.TimerHandle
@@ -58,7 +61,7 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
-        self._waiter: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiter: asyncio.Future[Reply | Failure] = self._loop.create_future()
         self._waiter.cancel()
         self._begin()
 
@@ -70,11 +73,14 @@ class Connection(asyncio.Protocol):
         self._waiter = self._loop.create_future()
         self._transport.write(request)
         try:
-            return await self._waiter
+            found = await self._waiter
         finally:
             self._limit.cancel()
             if not self._reusable:
                 self.abort()
+        if isinstance(found, Failure):
+            raise AttemptFailed(found)
+        return found
 
     @property
     def is_untouched(self) -> bool:
@@ -109,6 +115,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, _: Exception | None) -> None:
         self._end(Failure.CONNECTION_FAILED)
+        del self._parser
 
     # What the parser tells.
 
@@ -177,6 +184,6 @@ class Connection(asyncio.Protocol):
         if self._waiter.done():
             return
         if self._stage is _Stage.HEAD:
-            self._waiter.set_exception(AttemptFailed(failure))
+            self._waiter.set_result(failure)
         else:
             self._waiter.set_result(self._reply)

@@ -1,16 +1,19 @@
 """Hostile bytes on a real socket: each ends in one clear refusal, or in a closed connection, in bounded time."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import pytest
 from starlette.types import ASGIApp, Receive, Scope, Send
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from tests.gateway.api.caller import Caller
 from tests.gateway.api.memory_services import MemoryStore
 from tests.gateway.api.running_server import connected, read_all, send, serving
+from tests.gateway.collector import no_collection
 from vouchpost_gateway.api.connection import Limits
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -555,3 +558,17 @@ def test_nothing_follows_a_complete_answer() -> None:
         assert (await send(port, kept)).count(b"HTTP/1.1 ") == 1
 
     on_server(talkative, talk)
+
+
+def test_a_request_leaves_nothing_to_the_garbage_collector(app: ASGIApp) -> None:
+    """Its passes stop everything, for as long as there is much to look through."""
+
+    async def talk(port: int) -> None:
+        kept = GET.replace(b"Connection: close\r\n", b"")
+        await send(port, kept * 5 + GET)
+        gc.collect()
+        with no_collection():
+            await send(port, kept * 50 + GET)
+            assert sum(isinstance(found, RequestResponseCycle) for found in gc.get_objects()) < 5
+
+    on_server(app, talk)

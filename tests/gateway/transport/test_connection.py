@@ -1,8 +1,11 @@
 import asyncio
+import contextlib
+import weakref
 from collections.abc import Awaitable, Callable
 
 import pytest
 
+from tests.gateway.collector import no_collection
 from tests.gateway.transport.servers import Reply as ServerReply
 from tests.gateway.transport.servers import serving
 from vouchpost_gateway.domain.outcome import Failure
@@ -133,3 +136,31 @@ def test_it_is_known_whether_anything_came_back_before_the_end(*, reply: bytes, 
         assert connection.is_untouched is untouched
 
     with_connection(closing, use)
+
+
+async def silent(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [pytest.param(silent, id="silence"), pytest.param(b"\x00", id="noise"), pytest.param(OK, id="an answer")],
+)
+def test_a_lost_connection_leaves_nothing_to_the_garbage_collector(reply: bytes | ServerReply) -> None:
+    """Its passes stop everything, for as long as there is much to look through."""
+
+    async def lose(port: int) -> weakref.ref[Connection]:
+        _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
+        with contextlib.suppress(AttemptFailed):
+            await exchange(connection, within_s=0.05)
+        connection.abort()
+        await asyncio.sleep(0.01)
+        return weakref.ref(connection)
+
+    async def main() -> None:
+        async with serving(reply) as server:
+            with no_collection():
+                lost = await lose(server.port)
+                assert lost() is None
+
+    asyncio.run(main())
