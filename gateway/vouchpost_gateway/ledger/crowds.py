@@ -20,6 +20,7 @@ AT_ONCE = 50
 
 _PACE_MS = 1000
 _REMEMBERED = 100
+_REMEMBERED_S = 5.0
 
 
 class Share(NamedTuple):
@@ -31,7 +32,7 @@ class Share(NamedTuple):
 
 
 class Crowds:
-    """Who of a crowd is served first. Remembered for a moment, since reading hundreds of bells has its price too."""
+    """Who of a crowd is served first. Remembered for 5 s, since reading hundreds of bells has its price too."""
 
     def __init__(self, store: Store, *, at_once: int = AT_ONCE) -> None:
         self._store = store
@@ -51,7 +52,7 @@ class Crowds:
             share = await self._read(world, targets)
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
-            self._known[world, targets] = now + _PACE_MS / 1000, share
+            self._known[world, targets] = now + _REMEMBERED_S, share
         return share
 
     async def _read(self, world: World, targets: Sequence[int]) -> Share:

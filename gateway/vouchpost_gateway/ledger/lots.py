@@ -42,6 +42,10 @@ class Lots(Generic[Place, Ask, Answer]):
         line.append((ask, answer))
         return await answer
 
+    def waiting(self, place: Place) -> int:
+        """How many have asked at this place since its lot left."""
+        return len(self._lines.get(place, ()))
+
     async def _work_off(self, place: Place, line: deque[tuple[Ask, asyncio.Future[Answer]]]) -> None:
         clock = asyncio.get_running_loop().time
         try:

@@ -42,6 +42,15 @@ class SubscriptionSet:
 
     revision: int
     by_number: dict[int, Subscription]
+    _targets: dict[str, tuple[int, ...]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def targets(self, event_type: str) -> tuple[int, ...]:
+        """The numbers of all that an event of this type goes to, ascending. A set never changes, so they are kept."""
+        found = self._targets.get(event_type)
+        if found is None:
+            found = tuple(sorted(subscription.number for subscription in self.matching(event_type)))
+            self._targets[event_type] = found
+        return found
 
     def matching(self, event_type: str) -> list[Subscription]:
         return [subscription for subscription in self.by_number.values() if subscription.wants(event_type)]

@@ -9,7 +9,6 @@ from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.event import Event, verdict_event
 from vouchpost_gateway.domain.lane import Claim, Ring
 from vouchpost_gateway.domain.retry import next_planned_delay_ms
-from vouchpost_gateway.domain.subscription import Subscription
 from vouchpost_gateway.domain.verification import CheckRun, Status, Verdict, Verification
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.pipeline.report import Report
@@ -18,12 +17,15 @@ _MAX_ROUNDS = 20
 
 
 class Matching(Protocol):
-    """The subscriptions of a world as they were at a revision."""
+    """The subscriptions of a world as they were at a revision.
+
+    All that match are targets, whatever their number: their limit is kept where they register.
+    """
 
     @property
     def revision(self) -> int: ...
 
-    def matching(self, event_type: str) -> list[Subscription]: ...
+    def targets(self, event_type: str) -> Sequence[int]: ...
 
 
 class CommitRecords(Protocol):
@@ -87,7 +89,7 @@ class Commit:
                 checked_ms=checked_ms,
                 email_hash=email_hash,
                 event=event,
-                targets=self._targets(known, event),
+                targets=known.targets(event.type) if event else (),
                 set_revision=known.revision if event else None,
                 cache_ms=self._cache_ms(verdict) if cacheable else 0,
                 recheck_ms=self._recheck_delay_ms(verification, verdict),
@@ -103,13 +105,6 @@ class Commit:
         error = LedgerUnavailable(f"the subscriptions changed {_MAX_ROUNDS} times while a verdict was committed")
         self.report.failed("commit", verification.stem, error)
         raise error
-
-    @staticmethod
-    def _targets(known: Matching, event: Event | None) -> list[int]:
-        """All of them, whatever their number: their limit is kept where they register, and none is left out here."""
-        if event is None:
-            return []
-        return sorted(s.number for s in known.matching(event.type))
 
     def _cache_ms(self, verdict: Verdict) -> int:
         return 0 if verdict.degraded else self.rules.cache_ms.get(verdict.status, 0)

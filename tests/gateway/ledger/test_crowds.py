@@ -127,7 +127,7 @@ def test_who_is_slow_is_read_once_a_moment(bench: Bench, crowd: list[Subscriptio
 def test_who_is_slow_is_read_again_after_it(
     bench: Bench, crowd: list[Subscription], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vouchpost_gateway.ledger.crowds._PACE_MS", 0)
+    monkeypatch.setattr("vouchpost_gateway.ledger.crowds._REMEMBERED_S", 0)
     bench.delivered_to(*crowd)
     _slow_down(bench, crowd[:4])
 
@@ -258,6 +258,26 @@ def test_the_events_of_a_turn_go_to_a_crowd_in_few_steps(bench: Bench) -> None:
 
     assert bench.raw.info("commandstats")["cmdstat_evalsha"]["calls"] == 2 + 2  # 8 events times 8 lanes; two turns
     assert all(len(_holders(bench, crowd, event.item)) == len(crowd) for event in events)
+
+
+@pytest.mark.parametrize("events", [1, 16, 17, 33])
+def test_between_two_steps_redis_is_for_everybody_unless_others_wait(
+    bench: Bench, crowd: list[Subscription], monkeypatch: pytest.MonkeyPatch, events: int
+) -> None:
+    """A lot has 16 events: all lots but the last are in a hurry."""
+    rests, rest_s = 2, 0.1
+    monkeypatch.setattr("vouchpost_gateway.ledger.fanning._STEP", 1)
+    monkeypatch.setattr("vouchpost_gateway.ledger.fanning._REST_S", rest_s)
+    targets = [s.number for s in crowd[:3]]
+    items = [bench.stem() + "001" for _ in range(events)]
+
+    async def all_at_once() -> float:
+        started = time.monotonic()
+        await asyncio.gather(*(bench.fanning.hand_out(bench.world, targets, item, 1) for item in items))
+        return time.monotonic() - started
+
+    assert rests * rest_s <= bench.run(all_at_once()) < (rests + 2) * rest_s
+    assert all(_holders(bench, crowd, item) == [0, 1, 2] for item in items)
 
 
 def test_with_memory_full_a_crowd_is_served(bench: Bench, crowd: list[Subscription]) -> None:

@@ -122,6 +122,20 @@ def test_the_two_modes_have_no_subscription_in_common(bench: Bench) -> None:
     assert _stored(bench, made.number) == made
 
 
+def test_an_event_goes_to_all_that_are_enabled_and_want_its_type(bench: Bench) -> None:
+    other = "verification.updated"
+    every, _, _ = bench.subscribe(), bench.subscribe(enabled=False), bench.subscribe(event_types=frozenset({other}))
+    one = bench.subscribe(event_types=frozenset({"verification.completed"}))
+
+    before = bench.run(bench.subscriptions.cached(bench.world))
+    assert before.targets("verification.completed") == (every.number, one.number)
+
+    bench.run(bench.subscriptions.remove(bench.world, every))
+    after = bench.run(bench.subscriptions.fresh(bench.world))
+    assert after.targets("verification.completed") == (one.number,)
+    assert before.targets("verification.completed") == (every.number, one.number)
+
+
 def test_another_process_sees_each_change(bench: Bench) -> None:
     elsewhere = SubscriptionRecords(bench.store, bench.tenants)
     made = bench.subscribe()
