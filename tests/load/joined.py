@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from tests.load.plan import Sent
 
@@ -38,6 +38,10 @@ class Joined:
     @property
     def sound(self) -> bool:
         return self.lost == 0 and self.unexpected == 0 and self.accepted > 0
+
+    def __add__(self, other: "Joined") -> "Joined":
+        """Two runs as one."""
+        return Joined(*(getattr(self, one.name) + getattr(other, one.name) for one in fields(self)))
 
 
 def join(sent: Iterable[Sent], received: Iterable[Received], *, paths: Sequence[str]) -> Joined:

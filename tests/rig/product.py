@@ -88,6 +88,10 @@ class Tenant:
         """A new subscription, with its secret, as the API answers it."""
         return self._call("POST", "/v1/subscriptions", json={"url": url, **fields})
 
+    def unsubscribe(self, subscription_id: str) -> None:
+        with self._client() as client:
+            client.delete(f"/v1/subscriptions/{subscription_id}").raise_for_status()
+
     def get(self, path: str) -> httpx.Response:
         with self._client() as client:
             return client.get(path)
