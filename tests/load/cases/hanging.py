@@ -1,6 +1,8 @@
 """What hanging subscribers cost the others: the p99 with them over the p99 without them."""
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 from tests.load.joined import Joined, join
 from tests.load.percentiles import percentile, tail
@@ -12,6 +14,7 @@ from tests.rig.product import Tenant
 _LIMIT = 1.2
 _SAMPLES = 10_100
 _PATIENCE_S = 60
+_ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,10 @@ class Pair:
     @property
     def sound(self) -> bool:
         return self.without.sound and self.with_them.sound
+
+    def __add__(self, other: "Pair") -> "Pair":
+        """Two runs as one."""
+        return Pair(self.without + other.without, self.with_them + other.with_them)
 
 
 def one_of_twenty(seconds: float) -> Result:
@@ -60,34 +67,40 @@ def one_of_twenty(seconds: float) -> Result:
 
 
 def three_hundred(seconds: float) -> Result:
-    """Three hundred hanging subscriptions of one tenant; its healthy ones and another tenant's are watched.
+    """Three hundred hanging subscriptions of one tenant; another tenant is watched, and a healthy one of the same.
 
-    Half of the time without them comes before and half after: a machine that slows down meanwhile is not their fault.
+    They come and go in turns, so that a machine that slows down for a minute slows both sides down. Only the other
+    tenant is judged: an event of the loud one has 300 deliveries more, whether they hang or not.
     """
     with stage({"PUSH_TIMEOUT_S": "5", "MAX_MATCHES": "500"}) as built:
         built.start_all()
         loud, quiet = built.tenant("loud"), built.tenant("quiet")
         for tenant, path in ((loud, "/ok/loud"), (quiet, "/ok/quiet")):
             built.subscribe(tenant, path)
-        before = _both(built, loud, quiet, "before", seconds=seconds / 2)
-        hanging = [loud.subscribe(built.farm.url(f"/hang/{number}"))["id"] for number in range(300)]
-        _both(built, loud, quiet, "settling", seconds=10)
-        during = _both(built, loud, quiet, "during", seconds=seconds)
-        for subscription_id in hanging:
-            loud.unsubscribe(str(subscription_id))
-        _both(built, loud, quiet, "recovering", seconds=10)
-        after = _both(built, loud, quiet, "after", seconds=seconds / 2)
-    same, other = Pair(before[0] + after[0], during[0]), Pair(before[1] + after[1], during[1])
-    ratios = [pair.ratio for pair in (same, other)]
+        rounds = [_round(built, loud, quiet, number, seconds=seconds / _ROUNDS) for number in range(_ROUNDS)]
+    same, other = reduce(add, (one[0] for one in rounds)), reduce(add, (one[1] for one in rounds))
     return Result(
         case="hanging_300",
-        what="300 hanging of one tenant: p99 of its healthy one / of another tenant's",
+        what="300 hanging of one tenant: another tenant's p99 / the tail of its own healthy one",
         must="≤ 1.2 times",
         aim="1.05 times",
-        measured=f"{same.ratio} times / {other.ratio} times{_p99s(other)}",
-        ok=same.sound and other.sound and all(ratio is not None and ratio <= _LIMIT for ratio in ratios),
+        measured=f"{other.ratio} times{_p99s(other)} / {same.ratio} times",
+        ok=same.sound and other.sound and other.ratio is not None and other.ratio <= _LIMIT,
         figures=_figures(same=same, other=other),
     )
+
+
+def _round(built: Stage, loud: Tenant, quiet: Tenant, number: int, *, seconds: float) -> tuple[Pair, Pair]:
+    """The loud tenant's own and the quiet one's: without the hanging ones, then with them. They are gone at the end."""
+    built.rewrite_log()
+    before = _both(built, loud, quiet, f"before-{number}", seconds=seconds)
+    hanging = [loud.subscribe(built.farm.url(f"/hang/{path}"))["id"] for path in range(300)]
+    _both(built, loud, quiet, f"settling-{number}", seconds=10)
+    during = _both(built, loud, quiet, f"during-{number}", seconds=seconds)
+    for subscription_id in hanging:
+        loud.unsubscribe(str(subscription_id))
+    _both(built, loud, quiet, f"recovering-{number}", seconds=10)
+    return Pair(before[0], during[0]), Pair(before[1], during[1])
 
 
 def _both(built: Stage, loud: Tenant, quiet: Tenant, name: str, *, seconds: float) -> tuple[Joined, Joined]:
