@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
+from statistics import median
 
 from tests.load.joined import Joined, join
 from tests.load.percentiles import percentile, tail
@@ -69,24 +70,27 @@ def one_of_twenty(seconds: float) -> Result:
 def three_hundred(seconds: float) -> Result:
     """Three hundred hanging subscriptions of one tenant; another tenant is watched, and a healthy one of the same.
 
-    They come and go in turns, so that a machine that slows down for a minute slows both sides down. Only the other
-    tenant is judged: an event of the loud one has 300 deliveries more, whether they hang or not.
+    They come and go three times, and the middle one of the ratios counts: a shared machine that stands still for a
+    moment must not decide. Only the other tenant is judged: an event of the loud one has 300 deliveries more, whether
+    they hang or not.
     """
     with stage({"PUSH_TIMEOUT_S": "5", "MAX_MATCHES": "500"}) as built:
         built.start_all()
         loud, quiet = built.tenant("loud"), built.tenant("quiet")
         for tenant, path in ((loud, "/ok/loud"), (quiet, "/ok/quiet")):
             built.subscribe(tenant, path)
-        rounds = [_round(built, loud, quiet, number, seconds=seconds / _ROUNDS) for number in range(_ROUNDS)]
+        rounds = [_round(built, loud, quiet, number, seconds=seconds) for number in range(_ROUNDS)]
     same, other = reduce(add, (one[0] for one in rounds)), reduce(add, (one[1] for one in rounds))
+    ratios = [one[1].ratio for one in rounds]
+    ratio = median(found for found in ratios if found is not None) if None not in ratios else None
     return Result(
         case="hanging_300",
         what="300 hanging of one tenant: another tenant's p99 / the tail of its own healthy one",
         must="≤ 1.2 times",
         aim="1.05 times",
-        measured=f"{other.ratio} times{_p99s(other)} / {same.ratio} times",
-        ok=same.sound and other.sound and other.ratio is not None and other.ratio <= _LIMIT,
-        figures=_figures(same=same, other=other),
+        measured=f"{ratio} times, median of {ratios}{_p99s(other)} / {same.ratio} times",
+        ok=same.sound and other.sound and ratio is not None and ratio <= _LIMIT,
+        figures=_figures(same=same, other=other) | {"ratios": ratios},
     )
 
 
