@@ -111,7 +111,7 @@ class Stage:
     def rewrite_log(self) -> None:
         """Has Redis rewrite its log now: each 256 MB it does so anyway, and then in one half of a comparison only."""
         redis = connect(port_of(self.redis))
-        redis.execute_command("BGREWRITEAOF")
+        redis.bgrewriteaof()  # type: ignore[no-untyped-call]  # redis-py left it out
         deadline = time.monotonic() + 60
         while cast("dict[str, int]", redis.info("persistence"))["aof_rewrite_in_progress"]:
             if time.monotonic() > deadline:
