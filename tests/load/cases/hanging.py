@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import reduce
 from operator import add
-from statistics import median
 
 from tests.load.joined import Joined, join
 from tests.load.percentiles import percentile, tail
@@ -68,11 +67,9 @@ def one_of_twenty(seconds: float) -> Result:
 
 
 def three_hundred(seconds: float) -> Result:
-    """Three hundred hanging subscriptions of one tenant; another tenant is watched, and a healthy one of the same.
+    """Three hundred hanging subscriptions of one tenant; its healthy one and another tenant's are watched, and judged.
 
-    They come and go three times, and the middle one of the ratios counts: a shared machine that stands still for a
-    moment must not decide. Only the other tenant is judged: an event of the loud one has 300 deliveries more, whether
-    they hang or not.
+    They come and go three times: what a shared machine does in one minute weighs less.
     """
     with stage({"PUSH_TIMEOUT_S": "5", "MAX_MATCHES": "500"}) as built:
         built.start_all()
@@ -82,14 +79,15 @@ def three_hundred(seconds: float) -> Result:
         rounds = [_round(built, loud, quiet, number, seconds=seconds) for number in range(_ROUNDS)]
     same, other = reduce(add, (one[0] for one in rounds)), reduce(add, (one[1] for one in rounds))
     ratios = [one[1].ratio for one in rounds]
-    ratio = median(found for found in ratios if found is not None) if None not in ratios else None
     return Result(
         case="hanging_300",
         what="300 hanging of one tenant: another tenant's p99 / the tail of its own healthy one",
         must="≤ 1.2 times",
         aim="1.05 times",
-        measured=f"{ratio} times, median of {ratios}{_p99s(other)} / {same.ratio} times",
-        ok=same.sound and other.sound and ratio is not None and ratio <= _LIMIT,
+        measured=f"{other.ratio} times{_p99s(other)} / {same.ratio} times",
+        ok=same.sound
+        and other.sound
+        and all(pair.ratio is not None and pair.ratio <= _LIMIT for pair in (same, other)),
         figures=_figures(same=same, other=other) | {"ratios": ratios},
     )
 
