@@ -20,7 +20,7 @@ _MOST = 16
 _STEP = 64
 """How many deliveries one script adds: some 1.5 ms of the server's time."""
 _REST_S = 0.01
-"""Between two steps, unless others wait: no process sends 64 pushes sooner, and the server is everybody's."""
+"""Between two steps, unless others wait: the server is everybody's. A lot's rings leave after its last step."""
 
 
 class Crowd(NamedTuple):
