@@ -120,7 +120,7 @@ async def _drains(
             LaneKind.RECOVERIES: drain(
                 Recover(gateway.deliveries, gateway.verifications, gateway.subscribe, gateway.bells.ring)
             ),
-            LaneKind.FAN_OUTS: drain(FanOut(gateway.fanning, gateway.bells.ring)),
+            LaneKind.FAN_OUTS: drain(FanOut(gateway.fanning)),
         }
 
         async def drain_of_kind(lane: Lane, generation: int) -> None:

@@ -1,7 +1,7 @@
 """Fanning out, as the ledger does it: events for the same crowd go together, in steps that are short for Redis."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ _MOST = 16
 _STEP = 64
 """How many deliveries one script adds: some 1.5 ms of the server's time."""
 _REST_S = 0.01
-"""Between two steps, unless others wait: the server is everybody's. A lot's rings leave after its last step."""
+"""Between two steps, unless others wait: the server is everybody's."""
 
 
 class Crowd(NamedTuple):
@@ -42,25 +42,25 @@ class Fanning:
     """Puts events in line of subscriptions, in lots. Harmless when repeated: who had an event is not given it again."""
 
     store: Store
+    ring: Callable[[Sequence[Ring]], None]
     bells: BellLimits = field(default_factory=BellLimits)
-    _lots: Lots[Crowd, QueuedEvent, list[Ring]] = field(init=False, repr=False)
+    _lots: Lots[Crowd, QueuedEvent, None] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_lots", Lots(self._write, most=_MOST))
 
-    async def hand_out(self, world: World, targets: Sequence[int], item: str, queue: int) -> list[Ring]:
-        """One delivery for each of these subscriptions that is still there. The rings of a lot go to one of it."""
-        return await self._lots.ask(Crowd(world, tuple(targets)), QueuedEvent(item, queue))
+    async def hand_out(self, world: World, targets: Sequence[int], item: str, queue: int) -> None:
+        """One delivery for each of these subscriptions that is still there, each rung for as soon as it has it."""
+        await self._lots.ask(Crowd(world, tuple(targets)), QueuedEvent(item, queue))
 
-    async def _write(self, crowd: Crowd, events: Sequence[QueuedEvent]) -> list[list[Ring]]:
-        found: list[Ring] = []
+    async def _write(self, crowd: Crowd, events: Sequence[QueuedEvent]) -> list[None]:
         step = max(_STEP // len(events), 1)
         for at in range(0, len(crowd.targets), step):
             if at and not self._lots.waiting(crowd):
                 await asyncio.sleep(_REST_S)
             lanes = [deliveries(crowd.world, number) for number in crowd.targets[at : at + step]]
-            found += await self._write_to(lanes, events)
-        return [[] if at else found for at in range(len(events))]
+            self.ring(await self._write_to(lanes, events))
+        return [None] * len(events)
 
     async def _write_to(self, lanes: Sequence[Lane], events: Sequence[QueuedEvent]) -> list[Ring]:
         names = [name for lane in lanes for name in keys.lane(lane)]

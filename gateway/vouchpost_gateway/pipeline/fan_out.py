@@ -1,11 +1,11 @@
 """The third arrow, for a crowd: a stored event goes in line of the many subscriptions that its commit named."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from vouchpost_gateway.domain.lane import Claim, Lane, LaneLimits, Ring, Settlement, SettlementKind, Turn
+from vouchpost_gateway.domain.lane import Claim, Lane, LaneLimits, Settlement, SettlementKind, Turn
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.pipeline.work import Done
 
@@ -14,7 +14,7 @@ _IN_FLIGHT = 64
 
 
 class Fanning(Protocol):
-    async def hand_out(self, world: World, targets: Sequence[int], item: str, queue: int) -> list[Ring]: ...
+    async def hand_out(self, world: World, targets: Sequence[int], item: str, queue: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,6 @@ class FanOut:
     """The work of a fan-out lane. An event that is handed out twice is in line once."""
 
     fanning: Fanning
-    ring: Callable[[Sequence[Ring]], None]
 
     async def limits(self, lane: Lane) -> LaneLimits:  # noqa: ARG002  all fan-out lanes have the same
         return LaneLimits(lease_ms=_LEASE_MS, lane_cap=_IN_FLIGHT)
@@ -32,6 +31,5 @@ class FanOut:
 
     async def __call__(self, lane: Lane, claim: Claim, turn: Turn) -> Done:  # noqa: ARG002  whatever the turn said
         """Hands one event out to all that its claim names."""
-        targets = json.loads(claim.note)
-        self.ring(await self.fanning.hand_out(lane.world, targets, claim.item, claim.queue))
+        await self.fanning.hand_out(lane.world, json.loads(claim.note), claim.item, claim.queue)
         return Done(Settlement(SettlementKind.DONE, claim.item, claim.token))

@@ -94,7 +94,8 @@ class Bench:
         self.verifications = VerificationRecords(
             self.store, self.tenants, backlog or Backlog(), bells, deliver_at_once=deliver_at_once
         )
-        self.fanning = Fanning(self.store, bells)
+        self.fanned_out: list[Ring] = []
+        self.fanning = Fanning(self.store, self.fanned_out.extend, bells)
         self.subscriptions = SubscriptionRecords(self.store, self.tenants, bells)
         self.deliveries = DeliveryRecords(self.store, bells)
         self.lanes = Lanes(self.store, bells)

@@ -13,6 +13,7 @@ from vouchpost_gateway.domain.lane import LaneNews, Ring, Settlement, Settlement
 from vouchpost_gateway.domain.subscription import Subscription
 from vouchpost_gateway.domain.verification import Priority
 from vouchpost_gateway.ledger import keys
+from vouchpost_gateway.ledger.fanning import Fanning
 from vouchpost_gateway.pipeline.fan_out import FanOut
 
 AT_ONCE = 2
@@ -44,10 +45,9 @@ def _holders(bench: Bench, crowd: Sequence[Subscription], item: str) -> list[int
     return [at for at, subscription in enumerate(crowd) if item in bench.waiting(bench.lane_of(subscription))]
 
 
-def _fan_out(bench: Bench, *, again: int = 0) -> list[Ring]:
+def _fan_out(bench: Bench, *, again: int = 0) -> None:
     """Does all the work that is due in the fan-out lane; `again` so many times more with the same claims."""
-    lane, rings = fan_outs(bench.world), list[Ring]()
-    work = FanOut(bench.fanning, rings.extend)
+    lane, work = fan_outs(bench.world), FanOut(bench.fanning)
 
     async def done(turns: int) -> list[Settlement]:
         found = [one for _ in range(turns) for one in await asyncio.gather(*(work(lane, c, turn) for c in turn.claims))]
@@ -55,7 +55,6 @@ def _fan_out(bench: Bench, *, again: int = 0) -> list[Ring]:
 
     turn = bench.turn(lane, want=16)
     bench.turn(lane, *bench.run(done(1 + again)))
-    return rings
 
 
 def test_a_commit_for_a_crowd_serves_some_and_names_the_others(bench: Bench, crowd: list[Subscription]) -> None:
@@ -75,10 +74,10 @@ def test_few_subscriptions_are_no_crowd(bench: Bench, crowd: list[Subscription])
 def test_all_of_a_crowd_have_the_event_in_the_end(bench: Bench, crowd: list[Subscription]) -> None:
     event = bench.delivered_to(*crowd)
 
-    rings = _fan_out(bench)
+    _fan_out(bench)
 
     assert _holders(bench, crowd, event.item) == [0, 1, 2, 3, 4]
-    assert {ring.lane_id for ring in rings} == {bench.lane_of(s).id for s in crowd[2:]}
+    assert {ring.lane_id for ring in bench.fanned_out} == {bench.lane_of(s).id for s in crowd[2:]}
     assert bench.waiting(fan_outs(bench.world)) == bench.in_flight(fan_outs(bench.world)) == {}
 
 
@@ -258,6 +257,22 @@ def test_the_events_of_a_turn_go_to_a_crowd_in_few_steps(bench: Bench) -> None:
 
     assert bench.raw.info("commandstats")["cmdstat_evalsha"]["calls"] == 2 + 2  # 8 events times 8 lanes; two turns
     assert all(len(_holders(bench, crowd, event.item)) == len(crowd) for event in events)
+
+
+def test_nobody_waits_for_the_others_of_a_crowd(
+    bench: Bench, crowd: list[Subscription], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vouchpost_gateway.ledger.fanning._STEP", 1)
+    item = bench.stem() + "001"
+    seen: list[tuple[list[str], int]] = []
+
+    def ring(rings: Sequence[Ring]) -> None:
+        seen.append(([ring.lane_id for ring in rings], len(_holders(bench, crowd, item))))
+
+    fanning = Fanning(bench.store, ring)
+    bench.run(fanning.hand_out(bench.world, [s.number for s in crowd], item, 1))
+
+    assert seen == [([bench.lane_of(one).id], at) for at, one in enumerate(crowd, 1)]
 
 
 @pytest.mark.parametrize("events", [1, 16, 17, 33])
