@@ -16,6 +16,7 @@ from vouchpost_gateway.domain.lane import (
     NextStep,
     Settlement,
     SettlementKind,
+    Turn,
     deliveries,
     recoveries,
 )
@@ -24,6 +25,7 @@ from vouchpost_gateway.domain.verification import Priority
 from vouchpost_gateway.ledger import keys
 
 CRASHING = LaneLimits(lease_ms=1, lane_cap=16, world_fast_cap=1000, world_slow_cap=64)
+ONE_SLOW = LaneLimits(lease_ms=60_000, lane_cap=16, world_fast_cap=100, world_slow_cap=1)
 ONE_AT_A_TIME = LaneLimits(lease_ms=60_000, lane_cap=1, world_fast_cap=1000, world_slow_cap=64)
 
 
@@ -58,6 +60,22 @@ def _filled(bench: Bench, count: int) -> tuple[Subscription, Lane]:
 
 def _grown(bench: Bench, lane: Lane, window: int = 16) -> None:
     bench.raw.hset(keys.lane_part(lane, "m"), "window", window)
+
+
+def _look(bench: Bench, lane: Lane) -> Turn:
+    """A turn of a lane whose rest is over, where its tenant may have one slow probe in flight."""
+    bench.raw.hdel(keys.lane_part(lane, "m"), "not_before")
+    return bench.turn(lane, want=1, limits=ONE_SLOW)
+
+
+def _rest_after_a_time_out(bench: Bench, lane: Lane) -> float:
+    """How many seconds a lane rests whose one probe ran out of time, a second being what its peer is owed."""
+    [item] = bench.in_flight(lane)
+    token = int(bench.raw.hget(keys.lane_part(lane, "t"), item).split()[0])
+    news = LaneNews(failed=1, slow=True, throttle_ms=1000, slowdowns=1)
+    turn = bench.turn(lane, _later(Claim(item, token, 1, 1)), news=news, limits=ONE_SLOW)
+    assert turn.next_due_ms is not None
+    return (turn.next_due_ms - turn.now_ms) / 1000
 
 
 # leases and tokens
@@ -273,12 +291,11 @@ def test_what_is_in_flight_for_long_stretches_the_cap_whoever_claimed_it(bench: 
 def test_slow_lanes_at_their_tenants_cap_look_again_rarely(bench: Bench) -> None:
     """Hundreds that wait for a few time-outs to end must not keep a worker busy with looking."""
     (_, first), (_, second) = _filled(bench, 1), _filled(bench, 1)
-    one = LaneLimits(lease_ms=60_000, lane_cap=16, world_fast_cap=100, world_slow_cap=1)
     for lane in (first, second):
-        bench.turn(lane, news=LaneNews(slow=True), limits=one)
-    assert len(bench.turn(first, want=1, limits=one).claims) == 1
+        bench.turn(lane, news=LaneNews(slow=True), limits=ONE_SLOW)
+    assert len(bench.turn(first, want=1, limits=ONE_SLOW).claims) == 1
 
-    turn = bench.turn(second, want=1, limits=one)
+    turn = bench.turn(second, want=1, limits=ONE_SLOW)
 
     assert (turn.claims, turn.bell) == ((), BellState.IDLE)
     assert turn.next_due_ms is not None
@@ -287,25 +304,51 @@ def test_slow_lanes_at_their_tenants_cap_look_again_rarely(bench: Bench) -> None
 
 def test_a_slow_lane_looks_the_more_rarely_the_longer_it_waits(bench: Bench) -> None:
     (_, first), (_, second) = _filled(bench, 2), _filled(bench, 2)
-    one = LaneLimits(lease_ms=60_000, lane_cap=16, world_fast_cap=100, world_slow_cap=1)
     for lane in (first, second):
-        bench.turn(lane, news=LaneNews(slow=True), limits=one)
-    claim = bench.claim(first, limits=one)
+        bench.turn(lane, news=LaneNews(slow=True), limits=ONE_SLOW)
+    claim = bench.claim(first, limits=ONE_SLOW)
 
-    def look() -> float:
-        bench.raw.hdel(keys.lane_part(second, "m"), "not_before")
-        turn = bench.turn(second, want=1, limits=one)
+    def pause() -> float:
+        turn = _look(bench, second)
         assert turn.next_due_ms is not None
         return (turn.next_due_ms - turn.now_ms) / 1000
 
-    pauses = [look() for _ in range(6)]
-    assert all(least <= pause < 2 * least for pause, least in zip(pauses, [5, 10, 20, 40, 40, 40], strict=True))
+    pauses = [pause() for _ in range(6)]
+    assert all(least <= found < 2 * least for found, least in zip(pauses, [5, 10, 20, 40, 40, 40], strict=True))
 
-    bench.turn(first, _delivered(claim), limits=one)
-    bench.raw.hdel(keys.lane_part(second, "m"), "not_before")
-    bench.turn(second, _delivered(bench.claim(second, limits=one)), generation=0, limits=one)
-    bench.claim(first, limits=one)
-    assert 5 <= look() <= 10, "it had its turn, and waits anew"
+    bench.turn(first, _delivered(claim), limits=ONE_SLOW)
+    delivered = [_delivered(claim) for claim in _look(bench, second).claims]
+    bench.turn(second, *delivered, news=LaneNews(delivered=1), generation=0, limits=ONE_SLOW)
+    bench.claim(first, limits=ONE_SLOW)
+    assert 5 <= pause() < 10, "its peer lives, and it waits anew"
+
+
+def test_a_slow_lane_that_ran_out_of_time_makes_way_for_those_that_found_no_place(bench: Bench) -> None:
+    """Or those that had a place would be back first, and hundreds look in vain, again and again, for those few."""
+    (_, first), (_, second) = _filled(bench, 9), _filled(bench, 9)
+    for lane in (first, second):
+        bench.turn(lane, news=LaneNews(slow=True), limits=ONE_SLOW)
+
+    assert _look(bench, first).claims
+    assert not _look(bench, second).claims
+
+    assert 5 <= _rest_after_a_time_out(bench, first) < 10
+
+    [claim] = _look(bench, second).claims
+    for _ in range(3):
+        assert not _look(bench, first).claims
+    bench.turn(second, _delivered(claim), limits=ONE_SLOW)
+    assert _look(bench, first).claims
+
+    assert 20 <= _rest_after_a_time_out(bench, first) < 40, "as long as after as many looks in vain"
+
+
+def test_a_slow_lane_that_ran_out_of_time_makes_way_for_nobody(bench: Bench) -> None:
+    _, lane = _filled(bench, 2)
+    bench.turn(lane, news=LaneNews(slow=True))
+    assert _look(bench, lane).claims
+
+    assert _rest_after_a_time_out(bench, lane) == 1
 
 
 def test_leases_that_ended_do_not_keep_a_tenant_at_its_cap(bench: Bench) -> None:

@@ -19,8 +19,8 @@ local lane_cap, fast_cap, slow_cap = tonumber(ARGV[9]), tonumber(ARGV[10]), tonu
 local delivered, failed, set_slow = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14]
 local throttle_ms, slowdowns, stretch, settlements = tonumber(ARGV[15]), ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18])
 local LONG_MS = 500 -- what is in flight for so long waits for a slow peer, not for us
-local MAX_DOUBLINGS = 3 -- of the pause between two looks
-local SHORT_MS = 1000 -- for so long after a lane found no room, the tenant's others leave it some
+local SHORT_MS = 1000 -- for so long after a fast lane found no room, the tenant's others leave it some
+local AWAY_MS, MAX_DOUBLINGS = 5000, 3 -- so long a slow lane that found no room stays away, and twice as long each time
 local MAX_SHARE = 10 -- of ten claims, the last goes to the least, and one in the middle to the middle priority
 
 local now, time = clock()
@@ -113,10 +113,24 @@ if settlements > 0 then
   if #ended > 0 then redis.call('HDEL', lane[STATE], unpack(ended)) end
 end
 
+-- How many the tenant has in flight of this lane's class, and whether one of that class lately found it at its limit.
+local function tenants_flight()
+  local taken, short_until = unpack(redis.call('HMGET', lane[COUNTERS], 'flight' .. slow, 'short' .. slow))
+  return number_of(taken) or 0, (number_of(short_until) or 0) > now
+end
+
+-- How long a slow lane leaves the few places to others, after so many looks in vain: a time-out must end before there is
+-- one again. Each looks the more rarely the longer it waits, and not at the same time as the others.
+local function away_ms(looks)
+  local pause = AWAY_MS * 2 ^ math.min(math.max(looks - 1, 0), MAX_DOUBLINGS)
+  return pause + time[2] % pause
+end
+
 local exists = redis.call('EXISTS', lane[META]) == 1
 if exists then
+  if set_slow ~= '' then slow = set_slow end
   if delivered > 0 then
-    redis.call('HDEL', lane[META], 'failing_since', 'failures', 'slowdowns')
+    redis.call('HDEL', lane[META], 'failing_since', 'failures', 'slowdowns', 'looks')
     local window = number_of(redis.call('HGET', lane[META], 'window')) or 1
     if window < lane_cap then redis.call('HSET', lane[META], 'window', math.min(lane_cap, window * 2)) end
   end
@@ -127,11 +141,13 @@ if exists then
     redis.call('HSET', lane[META], 'window', math.max(1, math.floor(window / 2)))
   end
   if throttle_ms > 0 then
+    if slow == '1' and select(2, tenants_flight()) then -- back any sooner, it would look in vain for the place it had
+      throttle_ms = math.max(throttle_ms, away_ms(number_of(redis.call('HGET', lane[META], 'looks')) or 0))
+    end
     local not_before = number_of(redis.call('HGET', lane[META], 'not_before')) or 0
     redis.call('HSET', lane[META], 'not_before', string.format('%.0f', math.max(not_before, now + throttle_ms)))
   end
   if slowdowns ~= '' then redis.call('HSET', lane[META], 'slowdowns', slowdowns) end
-  if set_slow ~= '' then slow = set_slow end
 end
 
 -- The picks of the next `room` items: expired leases first, then by priority with a tenth left to the rest.
@@ -216,30 +232,24 @@ if mine and want > 0 then
   local tenant_cap = slow == '1' and slow_cap or fast_cap
   local room = math.min(want, cap - redis.call('ZCOUNT', lane[FLIGHT], '(' .. string.format('%.0f', now), '+inf'))
   if tenant_cap > 0 then
-    local taken, short = unpack(redis.call('HMGET', lane[COUNTERS], 'flight' .. slow, 'short' .. slow))
-    local free = tenant_cap - (number_of(taken) or 0)
-    if room > 0 and free > 0 and (number_of(short) or 0) > now then
+    local taken, short = tenants_flight()
+    local free = tenant_cap - taken
+    if room > 0 and free > 0 and short then
       room = math.ceil(math.min(room, free) / 2) -- of what came free, half is for those who wait
+    elseif room > 0 and free > 0 and slow == '1' then
+      redis.call('HDEL', lane[META], 'looks')
     elseif room > 0 and free <= 0 then
-      redis.call('HSET', lane[COUNTERS], 'short' .. slow, string.format('%.0f', now + SHORT_MS))
-      -- The tenant is at its limit: make way, and look again later. Slow lanes wait for one of many time-outs to end,
-      -- so each looks rarely, the longer it waits the more so, and not at the same time as the others.
-      local pause = 250
-      if slow == '1' then
-        local before = math.min(redis.call('HINCRBY', lane[META], 'looks', 1) - 1, MAX_DOUBLINGS)
-        pause = 5000 * 2 ^ before
-        pause = pause + time[2] % pause
-      end
+      -- The tenant is at its limit: make way, and look again later.
+      local pause, short_ms = 250, SHORT_MS
+      if slow == '1' then pause, short_ms = away_ms(redis.call('HINCRBY', lane[META], 'looks', 1)), AWAY_MS end
+      redis.call('HSET', lane[COUNTERS], 'short' .. slow, string.format('%.0f', now + short_ms))
       local not_before = number_of(redis.call('HGET', lane[META], 'not_before')) or 0
       redis.call('HSET', lane[META], 'not_before', string.format('%.0f', math.max(not_before, now + pause)))
       crowded = redis.call('ZCARD', lane[FLIGHT]) == 0
     end
     room = math.min(room, free)
   end
-  if room > 0 then
-    if slow == '1' then redis.call('HDEL', lane[META], 'looks') end
-    claim(room)
-  end
+  if room > 0 then claim(room) end
   -- At its cap, only a settlement or the end of a lease can make room: until then nothing here is due.
   if cap > 0 and redis.call('ZCARD', lane[FLIGHT]) >= cap + further then
     redis.call('HSET', lane[META], 'full', 1)
