@@ -163,7 +163,7 @@ class Settings(BaseSettings):
     verify_in_flight: int = Field(128, ge=1, le=1000, description="verifications at a time per lane: 1 to 1000")
     verify_slots: Count = Field(50, description="lanes that a verify worker drains at a time: 1 or more")
     deliver_slots: Count = Field(1000, description="lanes that a deliver worker drains at a time: 1 or more")
-    slow_slots: Count = Field(256, description="slow lanes that a deliver worker probes at a time: 1 or more")
+    slow_slots: Count = Field(1000, description="slow lanes that a deliver worker probes at a time: 1 or more")
     slice_s: float = Field(3, gt=0, le=60, description="one turn of draining a lane: up to 60 seconds")
     linger_s: float = Field(1, ge=0, le=30, description="wait on an empty lane before leaving it: up to 30 seconds")
     sweep_interval_s: float = Field(0.5, gt=0, le=60, description="between two looks for silent lanes: up to 60 s")

@@ -159,9 +159,12 @@ class Slice:
 
     async def _wait(self, turn: Turn) -> None:
         pace = self._means.pace
-        limit = max(self._ends - self._clock(), 0) if self._running else self._linger_s()
-        if self._running and not self._slow:  # a slow lane is full with its one probe: nobody else is rung for it
-            limit = min(limit, pace.heartbeat_s)
+        if not self._running:
+            limit = self._linger_s()
+        elif self._slow:  # full with its one probe: nobody is rung for it, and a turn without an outcome is for nothing
+            limit = self._limits.lease_ms / 1000
+        else:
+            limit = min(max(self._ends - self._clock(), 0), pace.heartbeat_s)
         if turn.next_due_ms is not None:
             stuck = turn.next_due_ms <= turn.now_ms and not turn.claims  # due, and no room for it: not ours to hurry
             limit = min(limit, max(turn.next_due_ms - turn.now_ms, _STUCK_MS if stuck else 5) / 1000)

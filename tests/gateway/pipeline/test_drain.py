@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
+
 from tests.gateway.ledger.bench import LIMITS, START_MS, Bench
 from tests.gateway.pipeline.told import Told
 from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
@@ -227,11 +229,15 @@ def test_a_hanging_item_moves_its_lane_to_the_slow_class(bench: Bench) -> None:
     assert len(scene.work.done) == 1
 
 
-def test_a_slow_lane_that_waits_for_its_probe_costs_no_turns(bench: Bench) -> None:
-    """Full with the one item, it is rung for by nobody; hundreds such lanes leave Redis to the others."""
+@pytest.mark.parametrize("slice_s", [0.4, 1.0])
+def test_a_slow_lane_that_waits_for_its_probe_costs_no_turns(bench: Bench, slice_s: float) -> None:
+    """Full with the one item, it is rung for by nobody; hundreds such lanes leave Redis to the others.
+
+    Nor when the probe outlasts the slice.
+    """
     counts = []
     for slow in (True, False):
-        scene = Scene(bench, 1, Pushes(lambda _claim: 0.5), pace=replace(QUICK, heartbeat_s=0.05))
+        scene = Scene(bench, 1, Pushes(lambda _claim: 0.5), pace=replace(QUICK, heartbeat_s=0.05, slice_s=slice_s))
         if slow:
             bench.turn(scene.lane, news=LaneNews(slow=True))
         bench.raw.config_resetstat()
