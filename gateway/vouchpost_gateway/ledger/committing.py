@@ -1,6 +1,5 @@
 """Committing, as the ledger does it: verdicts that are ready at one time, for the same subscriptions, go together."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -72,7 +71,7 @@ class Committing:
         names = [*keys.lane(lane), keys.dead_verifications(world)]
         arguments: list[Argument] = [lane.id, "" if set_revision is None else set_revision]
         arguments += (self.bells.ring_ms, keys.WAKE_CHANNEL, LATEST_CAP)
-        arguments += (fan_outs(world).id if share.later else "", json.dumps(share.later), share.pace_ms, len(verdicts))
+        arguments += (fan_outs(world).id if share.later else "", share.later, share.pace_ms, len(verdicts))
         for one in verdicts:
             record = keys.record(world, one.stem)
             names += (record, one.cache or record)

@@ -6,6 +6,7 @@ later, together with all other events of that moment.
 """
 
 import asyncio
+import json
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -18,16 +19,21 @@ from vouchpost_gateway.ledger.store import Store
 AT_ONCE = 50
 """How many subscriptions get their deliveries in the step of the commit: some 2 ms of the server's time."""
 
-_PACE_MS = 1000
+_PACE_MS = 2000
+"""What is slow has its events in lots, no later for it than the answers that made it slow."""
+
 _REMEMBERED = 100
 _REMEMBERED_S = 5.0
 
 
 class Share(NamedTuple):
-    """Whom a commit itself hands its event to, and whom the fan-out lane does: every `pace_ms`, or at once (0)."""
+    """Whom a commit itself hands its event to, and whom the fan-out lane does: every `pace_ms`, or at once (0).
+
+    `later` is the note of the fan-out lane: their numbers as JSON, "" for nobody.
+    """
 
     now: Sequence[int]
-    later: Sequence[int] = ()
+    later: str = ""
     pace_ms: int = 0
 
 
@@ -62,4 +68,4 @@ class Crowds:
         quick = [number for number in targets if number not in slow]
         now, rest = quick[: self._at_once], quick[self._at_once :]
         # Only the slow can wait to be served together: for a single quick one the lane goes at once.
-        return Share(now, [*rest, *sorted(slow)], 0 if rest else _PACE_MS)
+        return Share(now, json.dumps([*rest, *sorted(slow)]), 0 if rest else _PACE_MS)

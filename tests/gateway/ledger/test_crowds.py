@@ -90,8 +90,8 @@ def test_what_a_crowd_waits_for_is_rung_for_at_once(bench: Bench, crowd: list[Su
     assert fan_outs(bench.world).id in {ring.lane_id for ring in rings}
 
 
-def test_slow_ones_come_last_and_wait_for_all_events_of_their_second(bench: Bench, crowd: list[Subscription]) -> None:
-    """Then hundreds that hang cost a write a second, and not one an event."""
+def test_slow_ones_come_last_and_wait_for_all_events_of_two_seconds(bench: Bench, crowd: list[Subscription]) -> None:
+    """Then hundreds that hang cost a few writes now and then, and not as many an event."""
     _slow_down(bench, crowd[:4])
     bench.accept()
 
@@ -99,8 +99,8 @@ def test_slow_ones_come_last_and_wait_for_all_events_of_their_second(bench: Benc
 
     [(item, due)] = bench.waiting(fan_outs(bench.world)).items()
     assert _holders(bench, crowd, item) == [4]
-    assert due % 1000 == 0
-    assert 0 < due - bench.now_ms() <= 1000
+    assert due % 2000 == 0
+    assert 0 < due - bench.now_ms() <= 2000
     assert bench.due(fan_outs(bench.world)) == due
     assert {ring.lane_id for ring in rings} == {bench.lane_of(crowd[4]).id}
 
@@ -246,8 +246,8 @@ def test_a_fan_out_keeps_the_priority(bench: Bench, crowd: list[Subscription], p
 
 
 def test_the_events_of_a_turn_go_to_a_crowd_in_few_steps(bench: Bench) -> None:
-    """As many lanes a step as make so many deliveries: Redis stops for no longer, however many come together."""
-    crowd = [bench.subscribe() for _ in range(AT_ONCE + 16)]
+    """The more events, the fewer lanes a step: Redis stops for no longer, however many come together."""
+    crowd = [bench.subscribe() for _ in range(AT_ONCE + 28)]
     bench.delivered_to(*crowd)
     _fan_out(bench)
     events = [bench.delivered_to(*crowd) for _ in range(8)]
@@ -255,7 +255,7 @@ def test_the_events_of_a_turn_go_to_a_crowd_in_few_steps(bench: Bench) -> None:
 
     _fan_out(bench)
 
-    assert bench.raw.info("commandstats")["cmdstat_evalsha"]["calls"] == 2 + 2  # 8 events times 8 lanes; two turns
+    assert bench.raw.info("commandstats")["cmdstat_evalsha"]["calls"] == 2 + 2  # of 14 lanes each; and two turns
     assert all(len(_holders(bench, crowd, event.item)) == len(crowd) for event in events)
 
 
@@ -275,11 +275,11 @@ def test_nobody_waits_for_the_others_of_a_crowd(
     assert seen == [([bench.lane_of(one).id], at) for at, one in enumerate(crowd, 1)]
 
 
-@pytest.mark.parametrize("events", [1, 16, 17, 33])
+@pytest.mark.parametrize("events", [1, 32, 33, 65])
 def test_between_two_steps_redis_is_for_everybody_unless_others_wait(
     bench: Bench, crowd: list[Subscription], monkeypatch: pytest.MonkeyPatch, events: int
 ) -> None:
-    """A lot has 16 events: all lots but the last are in a hurry."""
+    """A lot has 32 events: all lots but the last are in a hurry."""
     rests, rest_s = 2, 0.1
     monkeypatch.setattr("vouchpost_gateway.ledger.fanning._STEP", 1)
     monkeypatch.setattr("vouchpost_gateway.ledger.fanning._REST_S", rest_s)

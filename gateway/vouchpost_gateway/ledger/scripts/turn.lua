@@ -119,10 +119,10 @@ local function tenants_flight()
   return number_of(taken) or 0, (number_of(short_until) or 0) > now
 end
 
--- How long a slow lane leaves the few places to others, after so many looks in vain: a time-out must end before there is
--- one again. Each looks the more rarely the longer it waits, and not at the same time as the others.
-local function away_ms(looks)
-  local pause = AWAY_MS * 2 ^ math.min(math.max(looks - 1, 0), MAX_DOUBLINGS)
+-- How long a slow lane leaves the few places to others, after so many looks or probes in vain: a time-out must end before
+-- there is one again. Each looks the more rarely the longer it waits, and not at the same time as the others.
+local function away_ms(times)
+  local pause = AWAY_MS * 2 ^ math.min(math.max(times - 1, 0), MAX_DOUBLINGS)
   return pause + time[2] % pause
 end
 
@@ -142,7 +142,8 @@ if exists then
   end
   if throttle_ms > 0 then
     if slow == '1' and select(2, tenants_flight()) then -- back any sooner, it would look in vain for the place it had
-      throttle_ms = math.max(throttle_ms, away_ms(number_of(redis.call('HGET', lane[META], 'looks')) or 0))
+      local looks = number_of(redis.call('HGET', lane[META], 'looks')) or 0
+      throttle_ms = math.max(throttle_ms, away_ms(math.max(looks, tonumber(slowdowns) or 0)))
     end
     local not_before = number_of(redis.call('HGET', lane[META], 'not_before')) or 0
     redis.call('HSET', lane[META], 'not_before', string.format('%.0f', math.max(not_before, now + throttle_ms)))
