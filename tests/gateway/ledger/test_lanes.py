@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -68,14 +69,19 @@ def _look(bench: Bench, lane: Lane) -> Turn:
     return bench.turn(lane, want=1, limits=ONE_SLOW)
 
 
-def _rest_after_a_time_out(bench: Bench, lane: Lane) -> float:
-    """How many seconds a lane rests whose one probe ran out of time, a second being what its peer is owed."""
+def _slow_lanes(bench: Bench, count: int) -> list[Lane]:
+    lanes = [_filled(bench, 9)[1] for _ in range(count)]
+    for lane in lanes:
+        bench.turn(lane, news=LaneNews(slow=True), limits=ONE_SLOW)
+    return lanes
+
+
+def _time_out(bench: Bench, lane: Lane, *, throttle_ms: int = 1000) -> Turn:
+    """The turn of a lane whose one probe ran out of time."""
     [item] = bench.in_flight(lane)
     token = int(bench.raw.hget(keys.lane_part(lane, "t"), item).split()[0])
-    news = LaneNews(failed=1, slow=True, throttle_ms=1000, slowdowns=1)
-    turn = bench.turn(lane, _later(Claim(item, token, 1, 1)), news=news, limits=ONE_SLOW)
-    assert turn.next_due_ms is not None
-    return (turn.next_due_ms - turn.now_ms) / 1000
+    news = LaneNews(failed=1, slow=True, throttle_ms=throttle_ms, slowdowns=1)
+    return bench.turn(lane, _later(Claim(item, token, 1, 1)), news=news, limits=ONE_SLOW)
 
 
 # leases and tokens
@@ -288,67 +294,49 @@ def test_what_is_in_flight_for_long_stretches_the_cap_whoever_claimed_it(bench: 
     assert bench.turn(lane, want=12, limits=four).claims == ()
 
 
-def test_slow_lanes_at_their_tenants_cap_look_again_rarely(bench: Bench) -> None:
-    """Hundreds that wait for a few time-outs to end must not keep a worker busy with looking."""
-    (_, first), (_, second) = _filled(bench, 1), _filled(bench, 1)
-    for lane in (first, second):
-        bench.turn(lane, news=LaneNews(slow=True), limits=ONE_SLOW)
-    assert len(bench.turn(first, want=1, limits=ONE_SLOW).claims) == 1
+def test_slow_lanes_at_their_tenants_cap_come_back_one_after_another(bench: Bench) -> None:
+    """As places come free, one with each lease that ends: hundreds must not keep a worker busy with looking."""
+    holder, *others = _slow_lanes(bench, 4)
+    assert _look(bench, holder).claims
 
-    turn = bench.turn(second, want=1, limits=ONE_SLOW)
+    turns = [_look(bench, lane) for lane in others]
 
-    assert (turn.claims, turn.bell) == ((), BellState.IDLE)
-    assert turn.next_due_ms is not None
-    assert 5000 <= turn.next_due_ms - turn.now_ms <= 10_000
-
-
-def test_a_slow_lane_looks_the_more_rarely_the_longer_it_waits(bench: Bench) -> None:
-    (_, first), (_, second) = _filled(bench, 2), _filled(bench, 2)
-    for lane in (first, second):
-        bench.turn(lane, news=LaneNews(slow=True), limits=ONE_SLOW)
-    claim = bench.claim(first, limits=ONE_SLOW)
-
-    def pause() -> float:
-        turn = _look(bench, second)
-        assert turn.next_due_ms is not None
-        return (turn.next_due_ms - turn.now_ms) / 1000
-
-    pauses = [pause() for _ in range(6)]
-    assert all(least <= found < 2 * least for found, least in zip(pauses, [5, 10, 20, 40, 40, 40], strict=True))
-
-    bench.turn(first, _delivered(claim), limits=ONE_SLOW)
-    delivered = [_delivered(claim) for claim in _look(bench, second).claims]
-    bench.turn(second, *delivered, news=LaneNews(delivered=1), generation=0, limits=ONE_SLOW)
-    bench.claim(first, limits=ONE_SLOW)
-    assert 5 <= pause() < 10, "its peer lives, and it waits anew"
+    assert all((turn.claims, turn.bell) == ((), BellState.IDLE) for turn in turns)
+    first, second, third = (turn.next_due_ms or 0 for turn in turns)
+    assert first == turns[0].now_ms + 5000
+    assert (second - first, third - second) == (ONE_SLOW.lease_ms, ONE_SLOW.lease_ms)
+    assert _look(bench, others[0]).next_due_ms == third + ONE_SLOW.lease_ms, "who looked in vain is the last of them"
 
 
-def test_a_slow_lane_that_ran_out_of_time_makes_way_for_those_that_found_no_place(bench: Bench) -> None:
-    """Or those that had a place would be back first, and hundreds look in vain, again and again, for those few."""
-    (_, first), (_, second) = _filled(bench, 9), _filled(bench, 9)
-    for lane in (first, second):
-        bench.turn(lane, news=LaneNews(slow=True), limits=ONE_SLOW)
+def test_more_slow_lanes_come_back_where_more_may_be_in_flight(bench: Bench) -> None:
+    four = replace(ONE_SLOW, world_slow_cap=4)
+    lanes = _slow_lanes(bench, 6)
 
+    turns = [bench.turn(lane, want=1, limits=four) for lane in lanes]
+
+    assert [len(turn.claims) for turn in turns] == [1, 1, 1, 1, 0, 0]
+    assert (turns[5].next_due_ms or 0) - (turns[4].next_due_ms or 0) == ONE_SLOW.lease_ms / 4
+
+
+def test_a_slow_lane_that_ran_out_of_time_comes_back_behind_those_that_wait(bench: Bench) -> None:
+    """Or those that had a place would have it again, and the others none."""
+    first, second, third = _slow_lanes(bench, 3)
     assert _look(bench, first).claims
-    assert not _look(bench, second).claims
+    last = [_look(bench, lane).next_due_ms or 0 for lane in (second, third)][-1]
 
-    assert 5 <= _rest_after_a_time_out(bench, first) < 10
+    assert _time_out(bench, first).next_due_ms == last + ONE_SLOW.lease_ms
 
-    [claim] = _look(bench, second).claims
-    for _ in range(3):
-        assert not _look(bench, first).claims
-    bench.turn(second, _delivered(claim), limits=ONE_SLOW)
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_slow_lane_rests_as_long_as_its_peer_is_owed(bench: Bench, others: int) -> None:
+    first, *waiting = _slow_lanes(bench, 1 + others)
     assert _look(bench, first).claims
+    for lane in waiting:
+        assert not _look(bench, lane).claims
 
-    assert 20 <= _rest_after_a_time_out(bench, first) < 40, "as long as after as many looks in vain"
+    turn = _time_out(bench, first, throttle_ms=6000)
 
-
-def test_a_slow_lane_that_ran_out_of_time_makes_way_for_nobody(bench: Bench) -> None:
-    _, lane = _filled(bench, 2)
-    bench.turn(lane, news=LaneNews(slow=True))
-    assert _look(bench, lane).claims
-
-    assert _rest_after_a_time_out(bench, lane) == 1
+    assert turn.next_due_ms == turn.now_ms + 6000
 
 
 def test_leases_that_ended_do_not_keep_a_tenant_at_its_cap(bench: Bench) -> None:

@@ -20,7 +20,7 @@ local delivered, failed, set_slow = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV
 local throttle_ms, slowdowns, stretch, settlements = tonumber(ARGV[15]), ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18])
 local LONG_MS = 500 -- what is in flight for so long waits for a slow peer, not for us
 local SHORT_MS = 1000 -- for so long after a fast lane found no room, the tenant's others leave it some
-local AWAY_MS, MAX_DOUBLINGS = 5000, 3 -- so long a slow lane that found no room stays away, and twice as long each time
+local AWAY_MS = 5000 -- so long at least a slow lane that found no room stays away
 local MAX_SHARE = 10 -- of ten claims, the last goes to the least, and one in the middle to the middle priority
 
 local now, time = clock()
@@ -113,24 +113,28 @@ if settlements > 0 then
   if #ended > 0 then redis.call('HDEL', lane[STATE], unpack(ended)) end
 end
 
--- How many the tenant has in flight of this lane's class, and whether one of that class lately found it at its limit.
-local function tenants_flight()
-  local taken, short_until = unpack(redis.call('HMGET', lane[COUNTERS], 'flight' .. slow, 'short' .. slow))
-  return number_of(taken) or 0, (number_of(short_until) or 0) > now
+-- Slow lanes that find no room come back one after another, at the pace at which places come free at the least: one with
+-- each lease that ends. All at once, most would look in vain, again and again. When the last of those who wait comes:
+local function last_booked()
+  return number_of(redis.call('HGET', lane[COUNTERS], 'booked')) or 0
 end
 
--- How long a slow lane leaves the few places to others, after so many looks or probes in vain: a time-out must end before
--- there is one again. Each looks the more rarely the longer it waits, and not at the same time as the others.
-local function away_ms(times)
-  local pause = AWAY_MS * 2 ^ math.min(math.max(times - 1, 0), MAX_DOUBLINGS)
-  return pause + time[2] % pause
+local function book(last)
+  local at = string.format('%.0f', math.max(last + lease_ms / slow_cap, now + AWAY_MS))
+  redis.call('HSET', lane[COUNTERS], 'booked', at)
+  return tonumber(at)
+end
+
+local function rest_until(time)
+  local before = number_of(redis.call('HGET', lane[META], 'not_before')) or 0
+  redis.call('HSET', lane[META], 'not_before', string.format('%.0f', math.max(before, time)))
 end
 
 local exists = redis.call('EXISTS', lane[META]) == 1
 if exists then
   if set_slow ~= '' then slow = set_slow end
   if delivered > 0 then
-    redis.call('HDEL', lane[META], 'failing_since', 'failures', 'slowdowns', 'looks')
+    redis.call('HDEL', lane[META], 'failing_since', 'failures', 'slowdowns')
     local window = number_of(redis.call('HGET', lane[META], 'window')) or 1
     if window < lane_cap then redis.call('HSET', lane[META], 'window', math.min(lane_cap, window * 2)) end
   end
@@ -141,12 +145,11 @@ if exists then
     redis.call('HSET', lane[META], 'window', math.max(1, math.floor(window / 2)))
   end
   if throttle_ms > 0 then
-    if slow == '1' and select(2, tenants_flight()) then -- back any sooner, it would look in vain for the place it had
-      local looks = number_of(redis.call('HGET', lane[META], 'looks')) or 0
-      throttle_ms = math.max(throttle_ms, away_ms(math.max(looks, tonumber(slowdowns) or 0)))
+    rest_until(now + throttle_ms)
+    if slow == '1' and slow_cap > 0 then -- behind those who wait: or it would have its place again, and they none
+      local last = last_booked()
+      if last > now + throttle_ms then rest_until(book(last)) end
     end
-    local not_before = number_of(redis.call('HGET', lane[META], 'not_before')) or 0
-    redis.call('HSET', lane[META], 'not_before', string.format('%.0f', math.max(not_before, now + throttle_ms)))
   end
   if slowdowns ~= '' then redis.call('HSET', lane[META], 'slowdowns', slowdowns) end
 end
@@ -233,19 +236,18 @@ if mine and want > 0 then
   local tenant_cap = slow == '1' and slow_cap or fast_cap
   local room = math.min(want, cap - redis.call('ZCOUNT', lane[FLIGHT], '(' .. string.format('%.0f', now), '+inf'))
   if tenant_cap > 0 then
-    local taken, short = tenants_flight()
-    local free = tenant_cap - taken
-    if room > 0 and free > 0 and short then
+    local taken, short = unpack(redis.call('HMGET', lane[COUNTERS], 'flight' .. slow, 'short0'))
+    local free = tenant_cap - (number_of(taken) or 0)
+    if room > 0 and free > 0 and slow == '0' and (number_of(short) or 0) > now then
       room = math.ceil(math.min(room, free) / 2) -- of what came free, half is for those who wait
-    elseif room > 0 and free > 0 and slow == '1' then
-      redis.call('HDEL', lane[META], 'looks')
     elseif room > 0 and free <= 0 then
       -- The tenant is at its limit: make way, and look again later.
-      local pause, short_ms = 250, SHORT_MS
-      if slow == '1' then pause, short_ms = away_ms(redis.call('HINCRBY', lane[META], 'looks', 1)), AWAY_MS end
-      redis.call('HSET', lane[COUNTERS], 'short' .. slow, string.format('%.0f', now + short_ms))
-      local not_before = number_of(redis.call('HGET', lane[META], 'not_before')) or 0
-      redis.call('HSET', lane[META], 'not_before', string.format('%.0f', math.max(not_before, now + pause)))
+      if slow == '1' then
+        rest_until(book(last_booked()))
+      else
+        redis.call('HSET', lane[COUNTERS], 'short0', string.format('%.0f', now + SHORT_MS))
+        rest_until(now + 250)
+      end
       crowded = redis.call('ZCARD', lane[FLIGHT]) == 0
     end
     room = math.min(room, free)
