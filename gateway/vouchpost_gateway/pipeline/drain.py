@@ -14,12 +14,13 @@ class Drain(Means):
 
     async def __call__(self, lane: Lane, generation: int, *, slow: bool) -> None:
         """One slice of the lane, if the bell is still ours. Never raises for what Redis or a peer can do."""
-        self.room.slices += 1
+        counted = 0 if slow else 1
+        self.room.slices += counted
         woken = self.wakes.event(lane.id)
         try:
             await Slice(self, lane, generation, await self.work.limits(lane), woken, slow=slow).run()
         except LedgerUnavailable as error:
             self.report.failed("drain", lane.id, error)
         finally:
-            self.room.slices -= 1
+            self.room.slices -= counted
             self.wakes.forget(lane.id, woken)

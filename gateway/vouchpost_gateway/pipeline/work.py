@@ -67,7 +67,8 @@ class Pace:
 class Room:
     """How many items this process may work on at a time, over all lanes; `stopping` when it must claim no more.
 
-    A slice may linger on its empty lane only while fewer than `lingering` slices run: then nobody waits for its place.
+    A slice may linger on its empty lane only while no more than `lingering` run: then nobody waits for its place.
+    Those of slow lanes, which have places of their own, do not count.
     """
 
     size: int

@@ -269,6 +269,28 @@ def test_a_drain_that_lingers_takes_new_work_when_woken(bench: Bench) -> None:
     assert scene.rung == []
 
 
+@pytest.mark.parametrize("slow", [True, False])
+def test_a_drain_lingers_beside_slow_lanes_that_wait_for_their_probes(bench: Bench, *, slow: bool) -> None:
+    """Beside as many others it leaves at once, for somebody may wait for its place."""
+    room = Room(2000, lingering=1)
+    beside = Scene(bench, 1, Pushes(lambda _claim: 0.9), room=room)
+    scene = Scene(bench, 1, Pushes(), pace=replace(QUICK, linger_s=0.4), room=room)
+    if slow:
+        bench.turn(beside.lane, news=LaneNews(slow=True))
+
+    async def main() -> float:
+        other = asyncio.create_task(beside.slice(slow=slow))
+        await asyncio.sleep(0.1)
+        started = time.monotonic()
+        await scene.slice()
+        took = time.monotonic() - started
+        await other
+        await room.empty()
+        return took
+
+    assert (bench.run(main()) > 0.4) == slow
+
+
 async def _announce(bench: Bench, scene: Scene) -> None:
     event = build(bench.stem(), 0, EventType.SUBSCRIPTION_TEST, at_ms=START_MS, data={})
     await bench.subscriptions.announce(bench.world, event, [scene.subscription.number])
