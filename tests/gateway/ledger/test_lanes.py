@@ -327,6 +327,17 @@ def test_a_slow_lane_that_ran_out_of_time_comes_back_behind_those_that_wait(benc
     assert _time_out(bench, first).next_due_ms == last + ONE_SLOW.lease_ms
 
 
+def test_a_slow_lane_waits_for_no_more_than_five_minutes(bench: Bench) -> None:
+    """Thousands that waited may be gone, and nobody comes in their place."""
+    first, second = _slow_lanes(bench, 2)
+    assert _look(bench, first).claims
+    bench.raw.hset(keys.counters(bench.world), "booked", bench.now_ms() + 86_400_000)
+
+    looked, timed_out = _look(bench, second), _time_out(bench, first)
+
+    assert [turn.next_due_ms for turn in (looked, timed_out)] == [t.now_ms + 300_000 for t in (looked, timed_out)]
+
+
 @pytest.mark.parametrize("others", [0, 1])
 def test_a_slow_lane_rests_as_long_as_its_peer_is_owed(bench: Bench, others: int) -> None:
     first, *waiting = _slow_lanes(bench, 1 + others)

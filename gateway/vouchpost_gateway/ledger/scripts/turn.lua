@@ -20,7 +20,7 @@ local delivered, failed, set_slow = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV
 local throttle_ms, slowdowns, stretch, settlements = tonumber(ARGV[15]), ARGV[16], tonumber(ARGV[17]), tonumber(ARGV[18])
 local LONG_MS = 500 -- what is in flight for so long waits for a slow peer, not for us
 local SHORT_MS = 1000 -- for so long after a fast lane found no room, the tenant's others leave it some
-local AWAY_MS = 5000 -- so long at least a slow lane that found no room stays away
+local AWAY_MS, MAX_AWAY_MS = 5000, 300000 -- so long at least, and at most, a slow lane that found no room stays away
 local MAX_SHARE = 10 -- of ten claims, the last goes to the least, and one in the middle to the middle priority
 
 local now, time = clock()
@@ -120,9 +120,10 @@ local function last_booked()
 end
 
 local function book(last)
-  local at = string.format('%.0f', math.max(last + lease_ms / slow_cap, now + AWAY_MS))
-  redis.call('HSET', lane[COUNTERS], 'booked', at)
-  return tonumber(at)
+  local at = math.max(last + lease_ms / slow_cap, now + AWAY_MS)
+  at = math.min(at, now + MAX_AWAY_MS) -- of thousands that waited, most may be gone
+  redis.call('HSET', lane[COUNTERS], 'booked', string.format('%.0f', at))
+  return at
 end
 
 local function rest_until(time)
@@ -145,11 +146,12 @@ if exists then
     redis.call('HSET', lane[META], 'window', math.max(1, math.floor(window / 2)))
   end
   if throttle_ms > 0 then
-    rest_until(now + throttle_ms)
+    local rest_end = now + throttle_ms
     if slow == '1' and slow_cap > 0 then -- behind those who wait: or it would have its place again, and they none
       local last = last_booked()
-      if last > now + throttle_ms then rest_until(book(last)) end
+      if last > rest_end then rest_end = math.max(rest_end, book(last)) end
     end
+    rest_until(rest_end)
   end
   if slowdowns ~= '' then redis.call('HSET', lane[META], 'slowdowns', slowdowns) end
 end
