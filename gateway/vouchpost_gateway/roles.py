@@ -32,6 +32,10 @@ _BATCH = 32
 _ANSWERED_HERE = 64
 _MEASURE_S = 5.0
 _OPEN_FILES = 65_536
+_KINDS = {
+    "verify": (LaneKind.VERIFICATIONS, LaneKind.RECOVERIES, LaneKind.FAN_OUTS),
+    "deliver": (LaneKind.DELIVERIES,),
+}
 _COLLECT_AFTER = 20_000
 
 
@@ -76,12 +80,6 @@ async def serve_worker(settings: Settings, role: str) -> None:
         listener = Listener(settings.ledger_url.get_secret_value(), wakes.hear)
         listener.subscribe(keys.WAKE_CHANNEL)
         await owned(stack, listener.forever())
-        await owned(
-            stack,
-            Sweep(
-                gateway.lanes, gateway.bells.ring, gateway.report, settings.partitions, settings.sweep_interval_s
-            ).forever(),
-        )
         if role == "verify":
             await owned(stack, janitor(gateway).forever(now_ms))
             await owned(stack, _measure_lanes(gateway))
@@ -89,6 +87,7 @@ async def serve_worker(settings: Settings, role: str) -> None:
         room = room_of(settings, role)
         drains = await _drains(stack, gateway, wakes, room, role)
         gateway.bells.answer_here = _AnswerHere(drains)
+        await owned(stack, _sweep(gateway, role).forever())
         pool = arq_pool(settings.ring_url.get_secret_value(), connections=_ARQ_CONNECTIONS)
         stack.push_async_callback(pool.aclose, close_connection_pool=True)
         workers = _workers(pool, settings, drains)
@@ -96,6 +95,13 @@ async def serve_worker(settings: Settings, role: str) -> None:
         gateway.report.started()
         await _run_workers(settings, workers, room)
         gateway.report.stopped()
+
+
+def _sweep(gateway: Gateway, role: str) -> Sweep:
+    settings, kinds = gateway.settings, _KINDS[role]
+    return Sweep(
+        gateway.lanes, kinds, gateway.bells.ring, gateway.report, settings.partitions, settings.sweep_interval_s
+    )
 
 
 def room_of(settings: Settings, role: str) -> Room:

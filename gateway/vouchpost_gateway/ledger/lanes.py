@@ -1,7 +1,7 @@
 """Lanes: due work by due time, claimed under a lease with a fencing token, settled, and rung for."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from vouchpost_gateway.domain.delivery import DeliveryState
@@ -92,10 +92,10 @@ class Lanes:
             arguments += (p.kind, s.item, s.token, s.delay_ms, p.state, p.section, p.dead_id)
         return _turn(lane, await self.store.run(_TURN, [*keys.lane(lane), dead, *records], arguments))
 
-    async def sweep(self, partition: int, *, limit: int = 200) -> list[Ring]:
-        """The rings of the lanes of a partition that are due and silent."""
+    async def sweep(self, partition: int, kinds: Iterable[LaneKind], *, limit: int = 200) -> list[Ring]:
+        """The rings of the lanes of these kinds, in a partition, that are due and silent."""
         names = [keys.due_lanes(partition), keys.bells(partition)]
-        reply = await self.store.run(_SWEEP, names, [limit, self.bells.ring_ms, _LOOKED_AT])
+        reply = await self.store.run(_SWEEP, names, [limit, self.bells.ring_ms, _LOOKED_AT, "".join(kinds)])
         return [ring for ring in rings(reply) if Lane.is_known(ring.lane_id)]
 
     async def enlist(

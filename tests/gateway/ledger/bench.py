@@ -282,7 +282,7 @@ class Bench:
         return deliveries(self.world, subscription.number)
 
     def sweep(self) -> list[Ring]:
-        return self.run(self.lanes.sweep(self.world.partition))
+        return self.run(self.lanes.sweep(self.world.partition, LaneKind))
 
     def waiting(self, lane: Lane) -> dict[str, float]:
         """What is in line, with the time it is due."""

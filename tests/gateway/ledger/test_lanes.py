@@ -12,6 +12,7 @@ from vouchpost_gateway.domain.lane import (
     BellState,
     Claim,
     Lane,
+    LaneKind,
     LaneLimits,
     LaneNews,
     NextStep,
@@ -633,13 +634,30 @@ def test_busy_lanes_hide_no_silent_one_behind_them(bench: Bench) -> None:
     assert [ring.lane_id for ring in bench.sweep()] == [bench.lane().id]
 
 
+def test_a_sweeper_leaves_the_lanes_of_other_kinds_silent(bench: Bench) -> None:
+    """What it does not drain it must not keep from those who do, should its ring be lost."""
+    delivered_to = deliveries(bench.world, 1)
+    bench.raw.zadd(keys.due_lanes(bench.world.partition), {delivered_to.id: 1})
+    bench.accept()
+    bench.lose_bell(bench.lane())
+
+    async def sweep(*kinds: LaneKind) -> list[str]:
+        return [ring.lane_id for ring in await bench.lanes.sweep(bench.world.partition, kinds)]
+
+    assert bench.run(sweep(LaneKind.RECOVERIES, LaneKind.FAN_OUTS)) == []
+    assert bench.run(sweep(LaneKind.VERIFICATIONS, LaneKind.RECOVERIES, LaneKind.FAN_OUTS)) == [bench.lane().id]
+    assert bench.run(sweep(LaneKind.DELIVERIES)) == [delivered_to.id]
+
+
 def test_lanes_of_a_later_release_are_left_to_it_and_keep_nothing_up(bench: Bench) -> None:
     """Both run side by side during an update, on one index of due lanes."""
-    bench.raw.zadd(keys.due_lanes(bench.world.partition), {f"{bench.world.partition:02d}.{bench.world.name}.z": 1})
+    later = f"{bench.world.partition:02d}.{bench.world.name}.z"
+    bench.raw.zadd(keys.due_lanes(bench.world.partition), {later: 1})
     bench.accept()
     bench.lose_bell(bench.lane())
 
     assert [ring.lane_id for ring in bench.sweep()] == [bench.lane().id]
+    assert not bench.raw.hexists(keys.bells(bench.world.partition), later)
     [(lane, items, _)] = bench.run(bench.lanes.overview(bench.world.partition, now_ms=round(bench.now_ms())))
     assert (lane, items) == (bench.lane(), 1)
 

@@ -14,7 +14,7 @@ from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
 from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.ids import DeliveryRef
 from vouchpost_gateway.domain.keyed import Begun, Keyed
-from vouchpost_gateway.domain.lane import Claim, NextStep, Settlement, SettlementKind
+from vouchpost_gateway.domain.lane import Claim, LaneKind, NextStep, Settlement, SettlementKind
 from vouchpost_gateway.domain.question import Question
 from vouchpost_gateway.domain.verification import Depth
 from vouchpost_gateway.domain.world import Mode
@@ -115,7 +115,7 @@ def test_scripts_that_are_forgotten_under_load_cost_no_call(bench: Bench) -> Non
                 await bench.store.ask("SCRIPT", "FLUSH")
                 await asyncio.sleep(0)
 
-        swept = (bench.lanes.sweep(partition) for partition in [0, 1] * 50)
+        swept = (bench.lanes.sweep(partition, LaneKind) for partition in [0, 1] * 50)
         *found, _ = await asyncio.gather(*swept, flush())
         return [len(rings) for rings in found if isinstance(rings, list)]
 

@@ -59,7 +59,7 @@ def test_a_redis_that_hangs_is_unavailable_within_three_seconds(tmp_path: Path) 
             started = time.monotonic()
             try:
                 with pytest.raises(LedgerUnavailable):
-                    await store.run(load("sweep"), ["{p00}:due", "{p00}:bell"], [1, 1, 1])
+                    await store.run(load("sweep"), ["{p00}:due", "{p00}:bell"], [1, 1, 1, "v"])
                 return time.monotonic() - started
             finally:
                 os.kill(server.pid, signal.SIGCONT)

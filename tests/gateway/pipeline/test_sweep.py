@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from tests.gateway.ledger.bench import PARTITIONS, Bench
 from tests.gateway.pipeline.told import Told
 from vouchpost_gateway.domain.errors import LedgerUnavailable
-from vouchpost_gateway.domain.lane import Ring
+from vouchpost_gateway.domain.lane import LaneKind, Ring
 from vouchpost_gateway.pipeline.sweep import Sweep
+
+ALL = tuple(LaneKind)
 
 
 def test_every_partition_is_looked_at_and_what_is_due_and_silent_is_rung(bench: Bench) -> None:
@@ -18,7 +20,7 @@ def test_every_partition_is_looked_at_and_what_is_due_and_silent_is_rung(bench: 
         bench.lose_bell(bench.lane())
         lanes.append(bench.lane().id)
     rung, told = list[Ring](), Told()
-    sweep = Sweep(bench.lanes, rung.extend, told, PARTITIONS, 0.5)
+    sweep = Sweep(bench.lanes, ALL, rung.extend, told, PARTITIONS, 0.5)
 
     assert bench.run(sweep.once()) == 2
 
@@ -31,7 +33,7 @@ def test_any_number_of_sweepers_ring_a_lane_once(bench: Bench) -> None:
     bench.accept()
     bench.lose_bell(bench.lane())
     rung: list[Ring] = []
-    sweepers = [Sweep(bench.lanes, rung.extend, Told(), PARTITIONS, 0.5) for _ in range(8)]
+    sweepers = [Sweep(bench.lanes, ALL, rung.extend, Told(), PARTITIONS, 0.5) for _ in range(8)]
 
     async def all_at_once() -> None:
         await asyncio.gather(*(sweeper.once() for sweeper in sweepers))
@@ -47,7 +49,7 @@ class Away:
     def __init__(self) -> None:
         self.looks = 0
 
-    async def sweep(self, partition: int) -> list[Ring]:
+    async def sweep(self, partition: int, _kinds: object) -> list[Ring]:
         self.looks += 1
         if self.looks < 3:
             raise LedgerUnavailable("away")
@@ -63,7 +65,7 @@ def test_a_ledger_that_is_away_is_looked_at_again() -> None:
     async def main() -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.1):
-                await Sweep(Away(), ring, told, 1, 0.01).forever()
+                await Sweep(Away(), ALL, ring, told, 1, 0.01).forever()
 
     asyncio.run(main())
 
