@@ -86,7 +86,7 @@ async def serve_worker(settings: Settings, role: str) -> None:
         _serve_metrics(stack, gateway)
         room = room_of(settings, role)
         drains = await _drains(stack, gateway, wakes, room, role)
-        gateway.bells.answer_here = _AnswerHere(drains)
+        gateway.bells.answer_here = AnswerHere(drains)
         await owned(stack, _sweep(gateway, role).forever())
         pool = arq_pool(settings.ring_url.get_secret_value(), connections=_ARQ_CONNECTIONS)
         stack.push_async_callback(pool.aclose, close_connection_pool=True)
@@ -157,20 +157,23 @@ def _workers(pool: ArqRedis, settings: Settings, drains: dict[Queue, DrainLane])
     }
 
 
-class _AnswerHere:
-    """Drains lanes without arq, while its Redis takes no bell: it is away, or full, and draining frees memory."""
+class AnswerHere:
+    """Drains lanes without arq, while its Redis takes no bell: it is away, or full, and draining frees memory.
+
+    So many lanes at a time of each queue, so that those whose subscribers hang keep none of the others waiting.
+    """
 
     def __init__(self, drains: dict[Queue, DrainLane]) -> None:
         self._drains = drains
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[Queue, set[asyncio.Task[None]]] = {queue: set() for queue in drains}
 
     def __call__(self, ring: Ring) -> None:
-        drain = self._drains.get(queue_of(ring))
-        if drain is None or len(self._running) >= _ANSWERED_HERE:
+        queue = queue_of(ring)
+        if queue not in self._drains or len(running := self._running[queue]) >= _ANSWERED_HERE:
             return  # the next sweep, here or elsewhere, rings again
-        task = asyncio.get_running_loop().create_task(_drained(drain, ring))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        task = asyncio.get_running_loop().create_task(_drained(self._drains[queue], ring))
+        running.add(task)
+        task.add_done_callback(running.discard)
 
 
 async def _drained(drain: DrainLane, ring: Ring) -> None:

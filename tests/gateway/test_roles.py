@@ -10,9 +10,10 @@ import redis
 from pydantic import SecretStr
 
 from tests.gateway.ledger.bench import MASTER_KEY, PARTITIONS, Bench
-from vouchpost_gateway.domain.lane import fan_outs
+from vouchpost_gateway.domain.lane import Lane, Ring, fan_outs
 from vouchpost_gateway.ledger import keys
-from vouchpost_gateway.roles import room_of, serve_worker
+from vouchpost_gateway.ledger.bells import Queue
+from vouchpost_gateway.roles import AnswerHere, room_of, serve_worker
 from vouchpost_gateway.settings import Settings, load_settings
 
 
@@ -77,6 +78,31 @@ def test_without_the_redis_of_the_bells_work_is_done_all_the_same(settings: Sett
         assert _served_until(_alone(settings), "verify", lambda: client.strlen(record) > before), (
             "it has a verdict, or a check"
         )
+
+
+def test_without_the_redis_of_the_bells_lanes_that_hang_keep_none_of_the_others_waiting() -> None:
+    drained: list[str] = []
+
+    async def at_once(lane: Lane, _generation: int) -> None:
+        drained.append(lane.id)
+
+    async def hangs(lane: Lane, _generation: int) -> None:
+        drained.append(lane.id)
+        await asyncio.sleep(3600)
+
+    async def main() -> None:
+        answer = AnswerHere({Queue.DELIVER: at_once, Queue.SLOW: hangs})
+        for number in range(100):
+            answer(Ring(f"01.0001l.d.{number:04}", 1, slow=True))
+        answer(Ring("01.0001l.v", 1, slow=False))
+        answer(Ring("01.0001l.d.00zz", 1, slow=False))
+        await asyncio.sleep(0.01)
+
+    asyncio.run(main())
+
+    assert "01.0001l.d.00zz" in drained
+    assert "01.0001l.v" not in drained, "another role's"
+    assert len(drained) < 100, "a bounded number"
 
 
 def test_a_verify_worker_serves_crowds(settings: Settings, redis_url: str) -> None:
