@@ -9,6 +9,7 @@ from arq.connections import ArqRedis
 from arq.constants import in_progress_key_prefix
 from arq.worker import Worker, func
 from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import BusyLoadingError, RedisError
@@ -134,4 +135,25 @@ def arq_pool(url: str, *, connections: int) -> ArqRedis:
         retry_on_timeout=True,
         retry_on_error=[RedisConnectionError, RedisTimeoutError, BusyLoadingError, OSError],
     )
-    return ArqRedis(pool_or_conn=pool, job_serializer=dumps, job_deserializer=loads)
+    return _ArqRedis(pool_or_conn=pool, job_serializer=dumps, job_deserializer=loads)
+
+
+class _Pipeline(Pipeline):
+    """A pipeline that always gives its connection back.
+
+    redis-py's keeps it for ever when the last word of a WATCH gets no answer in time, and each is one of a pool's.
+    """
+
+    async def reset(self) -> None:
+        try:
+            await super().reset()  # type: ignore[no-untyped-call]
+        finally:
+            if (connection := self.connection) is not None:
+                self.connection = None
+                await connection.disconnect(nowait=True)
+                await self.connection_pool.release(connection)
+
+
+class _ArqRedis(ArqRedis):
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:  # noqa: FBT001, FBT002
+        return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)

@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 import pytest
 from arq.constants import job_key_prefix
 from arq.jobs import Job
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from tests.faults.proxy import FaultProxy
+from tests.faults.proxy import FaultProxy, Mode
 from tests.gateway.ledger.bench import Bench
 from vouchpost_gateway.domain.lane import Lane, Ring, deliveries, recoveries, verifications
 from vouchpost_gateway.ledger.bells import Bells, Queue, loads, queue_of
@@ -227,6 +228,28 @@ def test_a_worker_that_waits_is_told_of_a_ring(bench: Bench) -> None:
         bench.run(_rung(bench.store, Ring(verifications(bench.world).id, 1, slow=False)))
 
         assert heard.get_message(timeout=1)
+
+
+def test_a_hang_in_the_midst_of_a_start_costs_the_pool_no_connection(bench: Bench) -> None:
+    """Each would be one of a few, and once all are gone a worker looks alive and starts nothing."""
+
+    async def main() -> bool:
+        proxy = FaultProxy(int(bench.url.rpartition(":")[2].partition("/")[0]))
+        pool = arq_pool(f"redis://127.0.0.1:{proxy.port}/0", connections=1)
+        pool.connection_pool.connection_kwargs["socket_timeout"] = 0.1
+        pipe = pool.pipeline(transaction=True)
+        await pipe.watch("a job")
+        proxy.mode = Mode.HOLD_REPLIES
+        with pytest.raises(RedisTimeoutError):
+            await pipe.reset()  # type: ignore[no-untyped-call]
+        proxy.mode = Mode.PASS
+        proxy.reset()
+        answered = bool(await pool.ping())
+        await pool.aclose(close_connection_pool=True)
+        proxy.close()
+        return answered
+
+    assert bench.run(main())
 
 
 def test_whatever_is_written_into_the_queue_a_worker_goes_on_and_unpickles_nothing(bench: Bench) -> None:
