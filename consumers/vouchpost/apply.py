@@ -39,7 +39,10 @@ class Store(Protocol):
         """Removes the mark of a parked event, so that it is applied when it is resent; whether there was one."""
 
     def forget(self, *, receiver: str, before_s: int, limit: int) -> int:
-        """Removes at most `limit` marks of the receiver from before that time, and as many guards of verifications."""
+        """Removes marks of the receiver from before that time, and guards of verifications: a step of `limit` of each.
+
+        How many marks it removed; `limit` or more when some may be left.
+        """
 
 
 class AsyncTransaction(Protocol):

@@ -30,6 +30,8 @@ from vouchpost.signature import DEFAULT_BODY_LIMIT, DEFAULT_TOLERANCE_S, Headers
 
 _FORGET_EVERY_S: Final = 3600
 _FORGET_LIMIT: Final = 10_000
+_FORGET_PAUSE_S: Final = 1
+"""Between two full steps, so that most events pay for none; no process takes events as fast as these steps remove."""
 
 
 class Receiver:
@@ -156,16 +158,19 @@ class Receiver:
         return await self._async.unpark_async(receiver=self.name, event_id=event_id)
 
     def forget(self) -> None:
-        """Removes its own marks past their retention. A failure costs nothing but room: the event was applied."""
+        """Removes a step of its marks past their retention. A failure costs nothing but room: the event was applied."""
         assert self._plain is not None
         with suppress(ApplyError):
-            self._plain.forget(receiver=self.name, before_s=self._retained_from_s(), limit=_FORGET_LIMIT)
+            count = self._plain.forget(receiver=self.name, before_s=self._retained_from_s(), limit=_FORGET_LIMIT)
+            self._go_on_forgetting(count)
 
     async def forget_async(self) -> None:
         """`forget`, awaited."""
         assert self._async is not None
         with suppress(ApplyError):
-            await self._async.forget_async(receiver=self.name, before_s=self._retained_from_s(), limit=_FORGET_LIMIT)
+            before_s = self._retained_from_s()
+            count = await self._async.forget_async(receiver=self.name, before_s=before_s, limit=_FORGET_LIMIT)
+            self._go_on_forgetting(count)
 
     def _retained_from_s(self) -> int:
         return int(self._clock()) - self._retention_s
@@ -184,13 +189,18 @@ class Receiver:
         return Expectation(self.name, subject_id, sequence, int(self._clock()))
 
     def _is_time_to_forget(self) -> bool:
-        """At the first event, and once an hour after."""
+        """At the first event, and once an hour after; soon again when that left some."""
         now_s = self._clock()
         with self._lock:
             due = now_s >= self._forget_at_s
             if due:
                 self._forget_at_s = now_s + _FORGET_EVERY_S
         return due
+
+    def _go_on_forgetting(self, count: int) -> None:
+        if count >= _FORGET_LIMIT:
+            with self._lock:
+                self._forget_at_s = self._clock() + _FORGET_PAUSE_S
 
     def _counted(self, answer: Answer) -> Answer:
         with self._lock:

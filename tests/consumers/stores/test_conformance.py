@@ -313,6 +313,27 @@ def test_marks_outlive_every_resend_and_then_make_room(bench: Bench) -> None:
     asyncio.run(main())
 
 
+def test_marks_past_their_retention_are_gone_within_seconds_however_many_they_are(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vouchpost.receiver._FORGET_LIMIT", 2)
+
+    async def main() -> None:
+        consumer, many = Consumer(bench), [f"evt_{number}" for number in range(7)]
+        for event_id in many:
+            consumer.now += 1
+            await consumer.deliver(event_id)
+
+        consumer.now += 36 * DAY
+        for number in range(4):
+            consumer.now += 1
+            await consumer.deliver(f"evt_new_{number}")
+
+        assert "duplicate" not in [await consumer.deliver(event_id) for event_id in many]
+
+    asyncio.run(main())
+
+
 def test_a_receiver_forgets_no_marks_and_guards_of_another(bench: Bench) -> None:
     async def main() -> None:
         short, long = Consumer(bench, name="short", retention=timedelta(days=4)), Consumer(bench, name="long")
