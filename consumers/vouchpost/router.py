@@ -1,7 +1,7 @@
 """Which handler an event goes to. A handler is called with the message and the store's transaction handle."""
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any, TypeVar
 
 from vouchpost.errors import ConfigurationError, HandlerError
@@ -26,6 +26,8 @@ class Router:
             raise ConfigurationError('name the event types: @router.on("verification.completed")')
 
         def register(handler: AnyHandler) -> AnyHandler:
+            if any(_is_kind(handler, kind) for kind in (inspect.isgeneratorfunction, inspect.isasyncgenfunction)):
+                raise ConfigurationError("a handler must not yield: nothing of it would run")
             for kind in types:
                 if self._handlers.setdefault(kind, handler) is not handler:
                     raise ConfigurationError(f"{kind} has a handler already")
@@ -43,7 +45,7 @@ class Router:
 
 def is_plain(handler: Handler) -> bool:
     """Whether it is called and not awaited, as far as that can be told before it is."""
-    return not (inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__))
+    return not _is_kind(handler, inspect.iscoroutinefunction)
 
 
 def run(handler: Handler, message: Message, handle: Any) -> None:
@@ -51,13 +53,27 @@ def run(handler: Handler, message: Message, handle: Any) -> None:
     if not is_plain(handler):
         raise HandlerError("an async handler needs an async store")
     result = handler(message, handle)
+    _check_that_it_ran(result)
     if inspect.iscoroutine(result):
         result.close()
+    if inspect.isawaitable(result):
         raise HandlerError("an async handler needs an async store, and an `async def` by which it is known")
 
 
 async def run_async(handler: Handler, message: Message, handle: Any) -> None:
     """Calls a handler of either kind."""
-    result = handler(message, handle)
-    if inspect.isawaitable(result):
-        await result
+    result: object = handler(message, handle)
+    while inspect.isawaitable(result):  # again where an `async def` forgot to await what it returns
+        result = await result
+    _check_that_it_ran(result)
+
+
+def _is_kind(handler: Handler, is_kind: Callable[[Any], bool]) -> bool:
+    """Whether the handler, or what is called when it is an object, is that kind of function."""
+    return is_kind(handler) or is_kind(type(handler).__call__)
+
+
+def _check_that_it_ran(result: object) -> None:
+    """What yields has done nothing yet when it was called; a router cannot always tell before that it does."""
+    if isinstance(result, Generator | AsyncGenerator):
+        raise HandlerError("a handler must not yield: nothing of it would run")

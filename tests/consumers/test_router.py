@@ -1,6 +1,8 @@
 """One handler per event type, plain or async, found by name."""
 
 import asyncio
+from collections.abc import AsyncGenerator, Generator
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -57,10 +59,65 @@ def test_awaiting_runs_handlers_of_both_kinds() -> None:
     assert asyncio.run(main()) == ["evt_1", "evt_1"]
 
 
+def yielding(message: Message, handle: list[str]) -> Generator[None]:
+    handle.append(message.id)
+    yield
+
+
+async def yielding_async(message: Message, handle: list[str]) -> AsyncGenerator[None]:
+    handle.append(message.id)
+    yield
+
+
+class YieldingObject:
+    def __call__(self, *_: object) -> Generator[None]:
+        yield
+
+
+@pytest.mark.parametrize("handler", [yielding, yielding_async, partial(yielding), YieldingObject()])
+def test_a_handler_that_yields_is_a_mistake(handler: Any) -> None:
+    with pytest.raises(ConfigurationError, match="yield"):
+        Router().on_verdict(handler)
+
+
+@pytest.mark.parametrize("hidden", [yielding, yielding_async])
+def test_a_handler_that_turns_out_to_yield_has_failed_and_was_not_applied(hidden: Any) -> None:
+    def handler(message: Message, handle: Any) -> Any:
+        return hidden(message, handle)
+
+    with pytest.raises(HandlerError, match="yield"):
+        run(handler, MESSAGE, [])
+    with pytest.raises(HandlerError, match="yield"):
+        asyncio.run(run_async(handler, MESSAGE, []))
+
+
+class Later:
+    """An awaitable that is no coroutine."""
+
+    def __init__(self, message: Message, handle: list[str]) -> None:
+        self._message, self._handle = message, handle
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return waiting(self._message, self._handle).__await__()
+
+
+async def forgetful(message: Message, handle: list[str]) -> Any:
+    return waiting(message, handle)
+
+
+@pytest.mark.parametrize("handler", [Later, forgetful])
+def test_awaiting_runs_a_handler_to_its_end_whatever_it_returns(handler: Any) -> None:
+    seen: list[str] = []
+
+    asyncio.run(run_async(handler, MESSAGE, seen))
+
+    assert seen == ["evt_1"]
+
+
 def test_a_plain_store_refuses_an_async_handler_rather_than_forgetting_to_run_it() -> None:
     def hidden(message: Message, handle: Any) -> Any:
         return waiting(message, handle)
 
-    for handler in (waiting, hidden):
+    for handler in (waiting, hidden, Later):
         with pytest.raises(HandlerError, match="async store"):
             run(handler, MESSAGE, [])

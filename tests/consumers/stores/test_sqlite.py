@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,20 @@ def test_a_transaction_that_ended_within_the_handler_is_not_told_as_applied(tmp_
 
     assert answer.status == 503
     assert rows(tmp_path / "db", "vouchpost_marks") == 0
+
+
+def test_what_is_written_before_the_rest_of_a_handler_does_not_run_is_undone(tmp_path: Path) -> None:
+    def effect(message: Message, db: sqlite3.Connection) -> Any:
+        insert(message, db)
+        return (message.id for _ in range(1))
+
+    body = event()
+
+    answer = receiver(SqliteStore(tmp_path / "db"), effect).answer(headers=headers(body), body=body)
+
+    assert answer.outcome == "handler_failed"
+    assert rows(tmp_path / "db", "vouchpost_marks") == 0
+    assert rows(tmp_path / "db", "sqlite_master WHERE name = 'effects'") == 0
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="connections have no autocommit")
