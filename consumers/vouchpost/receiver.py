@@ -134,7 +134,11 @@ class Receiver:
         return outcome
 
     def expect(self, handle: Any, *, subject_id: str, sequence: int) -> None:
-        """Call it where a subject's address changes, with the sequence of the new verification, before the commit."""
+        """Call it where a subject's address changes, with the sequence of the new verification, before the commit.
+
+        And before the row is written that handlers write: a verdict moves the guard first too, and two that take their
+        locks in different orders wait for each other, until the database fails one.
+        """
         if self._plain is None:
             raise ConfigurationError("this store is async: await expect_async")
         self._plain.expect(handle, self._expectation(subject_id, sequence))

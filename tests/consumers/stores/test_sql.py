@@ -16,7 +16,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sess
 from sqlalchemy.schema import CreateTable
 
 from tests.consumers.deliveries import NOW, SECRET, event, headers
-from vouchpost import ConfigurationError, Message, Receiver, Router
+from tests.consumers.test_readme import CHANGE_AT_ONCE
+from vouchpost import ConfigurationError, Message, Receiver, Router, Verification
 from vouchpost.answer import Answer
 from vouchpost.stores.sql import AsyncSqlStore, SqlStore, metadata
 
@@ -32,6 +33,7 @@ class Contact(Base):
     __tablename__ = "contacts"
     id: Mapped[str] = mapped_column(primary_key=True)
     status: Mapped[str]
+    email: Mapped[str | None]
 
 
 class OwnSession(Session):
@@ -190,6 +192,53 @@ def test_expecting_waits_for_the_first_verdict_of_a_subject_that_is_being_applie
     assert deliver(store, keep, "evt_2", sequence=SEQUENCE + 1).outcome == "stale"
     with Session(any_engine) as session:
         assert session.get_one(Contact, "user_42").status == "changed"
+
+
+class Db:
+    """What the README calls `db`: a transaction of the application's own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.session = Session(engine)
+
+    def __enter__(self) -> None:
+        self.session.begin()
+
+    def __exit__(self, *_: object) -> None:
+        self.session.commit()
+        self.session.close()
+
+    def execute(self, statement: str, values: tuple[str, ...]) -> None:
+        self.session.connection().exec_driver_sql(statement.replace("?", "%s"), values)
+
+
+@pytest.mark.parametrize("any_engine", ["postgresql"], indirect=True)
+def test_an_address_changed_as_the_readme_says_waits_for_a_verdict_and_neither_fails(any_engine: Engine) -> None:
+    store, applying = SqlStore(any_engine), Event()
+    with Session(any_engine) as session, session.begin():
+        session.add(Contact(id="user_42", status="pending", email="old@example.com"))
+
+    def effect(message: Message, session: Session) -> None:
+        applying.set()
+        time.sleep(0.3)
+        session.get_one(Contact, "user_42").status = message.verdict.status
+
+    class Application:
+        def submit(self, *_: object, **__: object) -> Verification:
+            return Verification("vrf_1", "pending", SEQUENCE + 1)
+
+        def expect(self, db: Db, **expected: Any) -> None:
+            receiver(store, keep).expect(db.session, **expected)
+
+    with ThreadPoolExecutor(1) as pool:
+        verdict = pool.submit(deliver, store, effect)
+        applying.wait(10)
+        names = {"client": Application(), "receiver": Application(), "db": Db(any_engine)}
+        exec(compile(CHANGE_AT_ONCE, "change.py", "exec"), names)  # noqa: S102 - as it stands
+
+    assert verdict.result().outcome == "applied"
+    with Session(any_engine) as session:
+        contact = session.get_one(Contact, "user_42")
+        assert (contact.status, contact.email) == ("valid", "new@example.com")
 
 
 def test_awaiting_an_expectation_waits_for_the_first_verdict_too(postgres: str) -> None:
