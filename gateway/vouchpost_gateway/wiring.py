@@ -151,7 +151,7 @@ def _assemble(settings: Settings, store: Store, bells: Bells, metrics: Metrics, 
         idempotency_ms=round(settings.idempotency_s * 1000),
         replicas=1 if settings.durability is Durability.REPLICA else 0,
     )
-    deliveries = DeliveryRecords(store, limits)
+    deliveries = DeliveryRecords(store, limits, round(settings.idempotency_s * 1000))
     subscriptions = SubscriptionRecords(store, tenants, limits)
     policies = PolicyRecords(store, tenants)
     lanes = Lanes(store, limits)

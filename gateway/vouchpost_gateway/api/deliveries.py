@@ -16,7 +16,8 @@ async def show(call: Call) -> Answer:
 
 async def resend(call: Call) -> Answer:
     ref = call.id("delivery", parse_delivery_id)
-    return json_answer(delivery_view(await call.services.deliveries.resend(call.world, call.viewer, ref)), status=202)
+    delivery = await call.services.deliveries.resend(call.world, call.viewer, ref, draw=call.draw)
+    return json_answer(delivery_view(delivery), status=202)
 
 
 ROUTES: dict[str, dict[str, Operation]] = {

@@ -113,7 +113,9 @@ class Subscriptions(Protocol):
 class Deliveries(Protocol):
     async def get(self, world: World, partner_id: str | None, ref: DeliveryRef) -> Delivery: ...
 
-    async def resend(self, world: World, partner_id: str | None, ref: DeliveryRef) -> Delivery: ...
+    async def resend(
+        self, world: World, partner_id: str | None, ref: DeliveryRef, *, draw: Draw | None
+    ) -> Delivery: ...
 
 
 class DeadLetters(Protocol):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from vouchpost_gateway.domain.delivery import Delivery, DeliveryProgress, DeliveryState
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import Conflict, NotFound
 from vouchpost_gateway.domain.event import Event
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, decode, encode
@@ -28,15 +29,20 @@ from vouchpost_gateway.ledger.store import Store
 from vouchpost_gateway.ledger.subscriptions import LATEST_CAP
 
 _RESEND = load("resend")
+_DRAWN_BYTES = 16
 _MOST_RECORD_BYTES = 262_144  # some fifty times all of the attempts of a schedule
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRecords:
-    """The deliveries of all worlds: until one ends it is kept in a lane, from then on in its event's record."""
+    """The deliveries of all worlds: until one ends it is kept in a lane, from then on in its event's record.
+
+    `drawn_ms` is how long a draw may come again after it was last asked with.
+    """
 
     store: Store
     bells: BellLimits = field(default_factory=BellLimits)
+    drawn_ms: int = 86_400_000
     _reading: Reading = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -119,10 +125,13 @@ class DeliveryRecords:
                 raise answer
         return [answer for answer in found if isinstance(answer, Delivery)]
 
-    async def resend(self, world: World, ref: DeliveryRef, *, queue: int, now_ms: int) -> list[Ring]:
+    async def resend(
+        self, world: World, ref: DeliveryRef, *, queue: int, now_ms: int, draw: Draw | None = None
+    ) -> list[Ring]:
         """Puts a delivery in line again, its schedule begun anew; one in flight is left alone. NotFound when gone.
 
-        Each time adds to the record, which is rewritten whole: Conflict once it is full.
+        With the same draw it does so once, however the delivery went on meanwhile. Each time adds to the record, which
+        is rewritten whole: Conflict once it is full.
         """
         record = await self.record(world, ref.event.stem)
         if record is None or ref.event.revision not in record.events:
@@ -136,11 +145,13 @@ class DeliveryRecords:
         )
         lane = deliveries(world, ref.subscription_number)
         names = [*keys.lane(lane), keys.record(world, ref.event.stem), keys.dead_deliveries(world)]
+        if draw is not None:
+            names.append(keys.resent(world, draw.octets("resend", _DRAWN_BYTES).hex()))
         section = pack_delivery(ref.event.revision, ref.subscription_number, again)
         dead_id = ref.event.item + encode(ref.subscription_number, 4)
         arguments = (
             *(lane.id, ref.event.item, pack_delivery_state(again), section, dead_id, queue),
-            *(self.bells.ring_ms, keys.WAKE_CHANNEL, LATEST_CAP, _MOST_RECORD_BYTES),
+            *(self.bells.ring_ms, keys.WAKE_CHANNEL, LATEST_CAP, _MOST_RECORD_BYTES, self.drawn_ms),
         )
         answer, generation, slow = await self.store.run(_RESEND, names, arguments)
         if answer == b"gone":

@@ -24,6 +24,7 @@ All keys of a world share one hash tag, its partition, so each script stays in o
 | `{p07}0001l:r:STEM`      | string | a record: one verification, or one event that stands alone                  |
 | `{p07}0001l:i:DIGEST`    | string | an idempotency entry: of a verification which one, of any other request     |
 |                          |        | what it draws and then its answer, both sealed; expires                     |
+| `{p07}0001l:a:ID`        | string | nothing: the resend that drew this was carried out; expires                 |
 | `{p07}0001l:c:DIGEST`    | string | who checks an address now, or which record holds its verdict; expires       |
 | `{p07}0001l:x:HOUR`      | zset   | stems of the records made in that hour                                      |
 | `{p07}0001l:xh`          | zset   | the hours that have an index                                                |
@@ -127,6 +128,10 @@ def record(world: World, stem: str) -> str:
 
 def idempotency(world: World, digest: str) -> str:
     return f"{world_prefix(world)}:i:{digest}"
+
+
+def resent(world: World, drawn: str) -> str:
+    return f"{world_prefix(world)}:a:{drawn}"
 
 
 def verdict_cache(world: World, digest: str) -> str:

@@ -144,12 +144,14 @@ class DeliveryDesk:
             raise NotFound("delivery")
         return named(await self.records.get(world, ref), subscription)
 
-    async def resend(self, world: World, partner_id: str | None, ref: DeliveryRef) -> Delivery:
+    async def resend(
+        self, world: World, partner_id: str | None, ref: DeliveryRef, *, draw: Draw | None = None
+    ) -> Delivery:
         """The delivery, back in line; NotFound when its subscription is gone."""
         before = await self.get(world, partner_id, ref)
         if before.subscription_id is None:
             raise NotFound("delivery")
-        await self.resending.one(world, ref)
+        await self.resending.one(world, ref, draw=draw)
         return await self.get(world, partner_id, ref)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vouchpost_gateway.domain.delivery import DeliveryState
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import Conflict, InvalidField, NotFound
 from vouchpost_gateway.domain.event import Event, EventType
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, decode, encode
@@ -35,7 +36,9 @@ _PACE_MS = 20
 
 
 class ResendRecords(Protocol):
-    async def resend(self, world: World, ref: DeliveryRef, *, queue: int, now_ms: int) -> list[Ring]: ...
+    async def resend(
+        self, world: World, ref: DeliveryRef, *, queue: int, now_ms: int, draw: Draw | None = ...
+    ) -> list[Ring]: ...
 
     async def events_of(self, world: World, stem: str) -> list[tuple[Event, dict[int, DeliveryState]]]:
         """The events of a record, and how the delivery of each to each subscription stands."""
@@ -63,12 +66,16 @@ class Resend:
     ring: Callable[[Sequence[Ring]], None]
     now_ms: Callable[[], int]
 
-    async def one(self, world: World, ref: DeliveryRef) -> None:
-        """One delivery, due now. NotFound when its event or subscription is gone; Conflict while it is disabled."""
+    async def one(self, world: World, ref: DeliveryRef, *, draw: Draw | None = None) -> None:
+        """One delivery, due now; with the same draw, once.
+
+        NotFound when its event or subscription is gone; Conflict while it is disabled.
+        """
         subscription = await self.subscriptions.find(world, ref.subscription_number)
         if subscription is not None and not subscription.enabled:
             raise Conflict("the subscription is disabled; enable it first")
-        self.ring(await self.records.resend(world, ref, queue=_QUEUE_BY_HAND, now_ms=self.now_ms()))
+        now_ms = self.now_ms()  # not the draw's: a schedule that began hours ago would end too soon
+        self.ring(await self.records.resend(world, ref, queue=_QUEUE_BY_HAND, now_ms=now_ms, draw=draw))
 
     async def all_since(
         self, world: World, subscription: Subscription, *, since_ms: int, until_ms: int | None

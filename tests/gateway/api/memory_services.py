@@ -1,6 +1,6 @@
 """The services of the API kept in dictionaries: true to the Protocols' words, with the ledger's promises left out.
 
-Nothing dies half-way here, so nothing is made a second time of what was drawn before.
+Nothing but a resend dies half-way here, so nothing else is made a second time of what was drawn before.
 """
 
 import asyncio
@@ -90,6 +90,8 @@ class MemoryStore:
     readiness: Readiness = field(default_factory=lambda: Readiness(ready=True, problems=[]))
     failure: Exception | None = None
     rotation_failure: Exception | None = None
+    resend_failure: Exception | None = None
+    resent: set[Draw] = field(default_factory=set)
     is_under_way: bool = False
     conflicts: int = 0
     waiters: int = 0
@@ -386,10 +388,23 @@ class MemoryDeliveries:
             raise NotFound("delivery")
         return delivery
 
-    async def resend(self, world: World, partner_id: str | None, ref: DeliveryRef) -> Delivery:
+    async def resend(
+        self,
+        world: World,
+        partner_id: str | None,
+        ref: DeliveryRef,
+        *,
+        draw: Draw | None,
+    ) -> Delivery:
         before = await self.get(world, partner_id, ref)
+        if draw in self._store.resent:
+            return before
+        if draw is not None:
+            self._store.resent.add(draw)
         after = replace(before, state=DeliveryState.PENDING, next_attempt_ms=NOW_MS, ended_ms=None)
         self._store.shelf(world).deliveries[ref] = after
+        if self._store.resend_failure is not None:
+            raise self._store.resend_failure
         return after
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.gateway.api.caller import Caller
 from tests.gateway.api.memory_services import NOW_MS, MemoryStore
 from vouchpost_gateway.domain.delivery import Attempt, DeliveryState, Outcome
+from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.ids import parse_delivery_id
 from vouchpost_gateway.domain.world import Scope, World
 
@@ -63,6 +64,21 @@ def test_a_resend_puts_it_back_in_line(partner: Caller, dead: dict[str, Any]) ->
     response = partner.post(f"/v1/deliveries/{dead['id']}/resend")
 
     assert (response.status, response.json()["state"]) == (202, "pending")
+
+
+def test_a_resend_whose_answer_was_lost_is_not_sent_again_for_its_key(
+    partner: Caller, store: MemoryStore, world: World, dead: dict[str, Any]
+) -> None:
+    path, key = f"/v1/deliveries/{dead['id']}/resend", {"idempotency-key": "once"}
+    deliveries, ref = store.shelf(world).deliveries, parse_delivery_id(dead["id"])
+    store.resend_failure = LedgerUnavailable("no answer")
+    assert partner.post(path, headers=key).status == 503
+    store.resend_failure = None
+    deliveries[ref] = replace(deliveries[ref], state=DeliveryState.DELIVERED, next_attempt_ms=None)
+
+    again = partner.post(path, headers=key)
+
+    assert (again.status, again.json()["state"]) == (202, "delivered")
 
 
 def test_the_delivery_of_another_partner_is_not_there(

@@ -18,6 +18,7 @@ import redis
 from tests.gateway.ledger.bench import MASTER_KEY, START_MS, Bench
 from tests.redis_servers import servers
 from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import LedgerUnavailable
 from vouchpost_gateway.domain.ids import DeliveryRef
 from vouchpost_gateway.domain.lane import Claim, LaneLimits, Settlement, SettlementKind
@@ -194,7 +195,8 @@ def test_every_script_runs_wherever_its_partition_lies(bench: Bench) -> None:
         claims = bench.turn(bench.lane_of(one), want=1).claims
         assert bench.turn(bench.lane_of(one), *(_delivered(claim) for claim in claims)).answers == ("ok",)
         bench.run(bench.lanes.enlist(bench.lane(), ref.stem, queue=0))
-        bench.run(bench.deliveries.resend(bench.world, DeliveryRef(ref, one.number), queue=0, now_ms=START_MS))
+        resent, draw = DeliveryRef(ref, one.number), Draw(START_MS, bytes(32))
+        bench.run(bench.deliveries.resend(bench.world, resent, queue=0, now_ms=START_MS, draw=draw))
         bench.lose_bell(bench.lane_of(two))
         assert bench.lane_of(two).id in {ring.lane_id for ring in bench.sweep()}
         bench.run(bench.subscriptions.remove(bench.world, two))

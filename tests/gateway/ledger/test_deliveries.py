@@ -4,6 +4,7 @@ import pytest
 
 from tests.gateway.ledger.bench import START_MS, Bench
 from vouchpost_gateway.domain.delivery import Attempt, DeliveryProgress, DeliveryState, Outcome
+from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import NotFound
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
 from vouchpost_gateway.domain.lane import Settlement, SettlementKind
@@ -142,3 +143,18 @@ def test_a_resend_that_is_asked_for_twice_is_one_delivery(bench: Bench) -> None:
     claim = bench.claim(bench.lane_of(subscription))
     assert claim.progress is not None
     assert claim.progress.attempts_before == 3
+
+
+def test_a_resend_asked_for_again_rings_where_nobody_was_rung_and_leaves_nothing_for_good(bench: Bench) -> None:
+    subscription, draw = bench.subscribe(), Draw(START_MS, bytes(32))
+    lane, ref = bench.lane_of(subscription), _ref(bench, subscription)
+    _settle(bench, subscription, SettlementKind.DONE, DeliveryProgress(DeliveryState.DELIVERED, 1))
+    before, rung = set(bench.raw.keys("*")), []
+
+    for _ in range(2):
+        bench.lose_bell(lane)
+        rung += bench.run(bench.deliveries.resend(bench.world, ref, queue=0, now_ms=START_MS, draw=draw))
+
+    assert [ring.lane_id for ring in rung] == [lane.id, lane.id]
+    (name,) = [key for key in set(bench.raw.keys("*")) - before if b":a:" in key]
+    assert 86_000_000 < bench.raw.pttl(name) <= 86_400_000

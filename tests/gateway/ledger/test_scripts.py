@@ -165,7 +165,8 @@ def _everything(bench: Bench) -> None:
     dead = bench.claim(bench.lane_of(two))
     progress = DeliveryProgress(DeliveryState.DEAD, attempt_count=1)
     bench.turn(bench.lane_of(two), Settlement(SettlementKind.DEAD, dead.item, dead.token, progress=progress))
-    bench.run(bench.deliveries.resend(bench.world, DeliveryRef(ref, two.number), queue=0, now_ms=START_MS))
+    draw = Draw(START_MS, bytes(32))
+    bench.run(bench.deliveries.resend(bench.world, DeliveryRef(ref, two.number), queue=0, now_ms=START_MS, draw=draw))
     bench.run(bench.lanes.enlist(bench.lane(), ref.stem, queue=0))
     bench.sweep()
     records = RetentionRecords(bench.store, bench.tenants, bench.verifications, bench.deliveries, bench.subscriptions)
@@ -175,7 +176,7 @@ def _everything(bench: Bench) -> None:
     bench.run(bench.verifications.erase(bench.world, ref.stem))
     bench.run(bench.subscriptions.remove(bench.world, bench.change(one, enabled=False)))
     bench.run(bench.subscriptions.forget_removals(bench.world, kept=0))
-    keyed = KeyedRequests(bench.store, bench.tenants, lambda: Draw(START_MS, bytes(32)), lambda: True)
+    keyed = KeyedRequests(bench.store, bench.tenants, lambda: draw, lambda: True)
     for end in (keyed.leave, keyed.forget, partial(keyed.answer, answer=b"done")):
         begun = bench.run(keyed.begin(bench.world, Keyed("", "/", "k", b"")))
         assert isinstance(begun, Begun)

@@ -91,6 +91,50 @@ def test_what_is_in_line_or_in_flight_is_not_sent_twice(bench: Bench) -> None:
     assert bench.waiting(bench.lane_of(subscription)) == {}
 
 
+@pytest.mark.parametrize("found", ["delivered", "in line", "in flight"])
+def test_a_request_that_was_carried_out_sends_nothing_when_it_is_asked_for_again(bench: Bench, found: str) -> None:
+    """Its answer was lost, and the delivery went on meanwhile."""
+    subscription = bench.subscribe()
+    lane, ref = bench.lane_of(subscription), DeliveryRef(bench.delivered_to(subscription), subscription.number)
+    if found == "delivered":
+        _settled(bench, subscription, DeliveryState.DELIVERED)
+    claims = [bench.claim(lane)] if found == "in flight" else []
+    bench.run(_resend(bench).one(bench.world, ref, draw=_draw()))
+    (claim,) = claims or [bench.claim(lane)]
+    delivered = DeliveryProgress(DeliveryState.DELIVERED, 1)
+    bench.turn(lane, Settlement(SettlementKind.DONE, claim.item, claim.token, progress=delivered))
+
+    bench.run(_resend(bench).one(bench.world, ref, draw=_draw()))
+
+    assert bench.waiting(lane) == {}
+
+
+def test_a_request_asked_for_again_sends_nothing_though_another_one_came_between(bench: Bench) -> None:
+    """The other one may have drawn at the same moment, and is another one."""
+    subscription = bench.subscribe()
+    ref = DeliveryRef(bench.delivered_to(subscription), subscription.number)
+    _settled(bench, subscription, DeliveryState.DELIVERED)
+    for draw in (_draw(), Draw(START_MS, bytes(31) + b"2")):
+        bench.run(_resend(bench).one(bench.world, ref, draw=draw))
+        _settled(bench, subscription, DeliveryState.DELIVERED)
+
+    bench.run(_resend(bench).one(bench.world, ref, draw=_draw()))
+
+    assert bench.waiting(bench.lane_of(subscription)) == {}
+
+
+def test_the_schedule_of_a_request_that_waited_for_hours_begins_when_it_is_carried_out(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    ref = DeliveryRef(bench.delivered_to(subscription), subscription.number)
+    _settled(bench, subscription, DeliveryState.DEAD)
+
+    bench.run(_resend(bench).one(bench.world, ref, draw=Draw(START_MS - 20 * 3_600_000, bytes(32))))
+
+    progress = bench.claim(bench.lane_of(subscription)).progress
+    assert progress is not None
+    assert progress.since_ms == START_MS
+
+
 def test_nothing_is_resent_to_who_is_disabled_or_gone(bench: Bench) -> None:
     subscription = bench.subscribe()
     ref = DeliveryRef(bench.delivered_to(subscription), subscription.number)
