@@ -156,6 +156,28 @@ def test_expecting_joins_the_transaction_of_the_application(tmp_path: Path) -> N
     assert subject.receive(headers=headers(body), body=body) is Outcome.APPLIED
 
 
+def test_forgetting_takes_no_longer_for_all_the_subjects_that_are_kept(tmp_path: Path) -> None:
+    """The database has one writer: while it looks for what is old, nothing else is applied."""
+    thousands_of_steps: list[None] = []
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(tmp_path / "db")
+        connection.set_progress_handler(lambda: thousands_of_steps.append(None), 1000)
+        return connection
+
+    store = SqliteStore(connect)
+    store.forget(receiver="crm", before_s=NOW, limit=100)
+    guards = [("crm", f"{kind}:{number}", 1, 1, 1) for kind in ("subject", "verification") for number in range(20_000)]
+    with closing(sqlite3.connect(tmp_path / "db")) as own, own:
+        own.executemany("INSERT INTO vouchpost_guards VALUES (?, ?, ?, ?, ?)", guards)
+    thousands_of_steps.clear()
+
+    store.forget(receiver="crm", before_s=NOW, limit=100)
+
+    assert len(thousands_of_steps) < 20
+    assert rows(tmp_path / "db", "vouchpost_guards") == len(guards) - 100
+
+
 KILLED = """
 import os, signal, sys
 sys.path[:0] = [{root!r}]
