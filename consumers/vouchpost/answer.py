@@ -10,6 +10,7 @@ from typing import Final
 
 from vouchpost.errors import (
     BodyTooLargeError,
+    ConfigurationError,
     HandlerError,
     InFlightError,
     MessageError,
@@ -57,7 +58,7 @@ def refused(error: VouchpostError) -> Answer:
     """A problem (RFC 9457) that says what to look at, and nothing that the sender did not know."""
     status, title = next((status, title) for kind, status, title in _STATUS if isinstance(error, kind))
     problem = {"type": "about:blank", "title": title, "status": status, "reason": error.reason}
-    if not isinstance(error, HandlerError):  # what went wrong inside is nobody's business
+    if not isinstance(error, HandlerError | ConfigurationError):  # what went wrong inside is nobody's business
         problem["detail"] = str(error)
     headers = [("content-type", "application/problem+json")]
     if isinstance(error, InFlightError | StoreUnavailableError):

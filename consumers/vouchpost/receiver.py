@@ -87,11 +87,12 @@ class Receiver:
             return self.refuse(error)
 
     def refuse(self, error: VouchpostError) -> Answer:
-        """The answer to an error, counted and logged. The traceback of a handler is logged as it is."""
+        """The answer to an error, counted and logged; that of a handler with its traceback, as that of the set-up."""
         if isinstance(error, StoreUnavailableError):
             _warn("event.refused %s receiver=%s cause=%s", error.reason, self.name, _causes(error))
         else:
-            cause = error.__cause__ if isinstance(error, HandlerError) else None
+            told = error if isinstance(error, ConfigurationError) else None
+            cause = error.__cause__ if isinstance(error, HandlerError) else told
             _warn("event.refused %s receiver=%s", error.reason, self.name, error=cause)
         return self._counted(refused(error))
 

@@ -5,7 +5,7 @@ effect and mark stay together. The tables are in `metadata`: give it to Alembic,
 """
 
 from collections.abc import AsyncGenerator, Generator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from typing import Final
 
 from sqlalchemy import (
@@ -17,6 +17,7 @@ from sqlalchemy import (
     String,
     Table,
     delete,
+    false,
     insert,
     select,
     true,
@@ -159,6 +160,7 @@ class _AsyncTransaction:
 
 def _claimed(connection: Connection, claim: Claim) -> Outcome:
     """The mark first: its primary key lets one delivery through, and the others wait for how that one ends."""
+    _check_that_it_can_roll_back(connection)
     mark = {"receiver": claim.receiver, "event_id": claim.event_id}
     try:
         connection.execute(insert(marks).values(mark | {"outcome": claim.outcome.value, "at_s": claim.at_s}))
@@ -171,6 +173,32 @@ def _claimed(connection: Connection, claim: Claim) -> Outcome:
         return Outcome.APPLIED
     connection.execute(update(marks).filter_by(**mark).values(outcome=Outcome.STALE.value))
     return Outcome.STALE
+
+
+def _check_that_it_can_roll_back(connection: Connection) -> None:
+    """A driver may have been told to autocommit where SQLAlchemy does not see it, and that shows on a connection only.
+
+    On SQLite what counts is whether a statement that writes is in a transaction: one may be begun by the driver or, as
+    SQLAlchemy's documentation has it, by a listener.
+    """
+    if connection.dialect.name == "sqlite":
+        connection.execute(delete(marks).where(false()))
+        autocommits = not getattr(connection.connection.driver_connection, "in_transaction", True)
+    else:
+        autocommits = _is_told_to_autocommit(connection)
+    if autocommits:
+        raise ConfigurationError(
+            "the driver of the store's engine commits every statement by itself, and nothing could be undone: "
+            "look for autocommit, or isolation_level=None on SQLite, in connect_args and in listeners"
+        )
+
+
+def _is_told_to_autocommit(connection: Connection) -> bool:
+    driver = connection.connection.dbapi_connection
+    assert driver is not None
+    with suppress(NotImplementedError):  # a dialect that cannot tell
+        return connection.dialect.detect_autocommit_setting(driver)
+    return False
 
 
 def _expect(connection: Connection, expectation: Expectation) -> None:

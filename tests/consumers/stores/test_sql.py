@@ -9,8 +9,9 @@ from threading import Event
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, NullPool, create_engine, text
+from sqlalchemy import Connection, Engine, NullPool, String, create_engine, text
 from sqlalchemy.dialects import mysql, postgresql
+from sqlalchemy.event import listens_for
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 from sqlalchemy.schema import CreateTable
@@ -25,15 +26,18 @@ SEQUENCE = 1_795_341_600_123_456
 """Of the event that is delivered where nothing else is said."""
 
 
+ASYNC_DRIVERS: dict[str, str] = {"sqlite": "aiosqlite", "postgresql": "psycopg", "mysql": "aiomysql"}
+
+
 class Base(DeclarativeBase):
     pass
 
 
 class Contact(Base):
     __tablename__ = "contacts"
-    id: Mapped[str] = mapped_column(primary_key=True)
-    status: Mapped[str]
-    email: Mapped[str | None]
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    status: Mapped[str] = mapped_column(String(64))
+    email: Mapped[str | None] = mapped_column(String(255))
 
 
 class OwnSession(Session):
@@ -69,6 +73,12 @@ def keep(message: Message, session: Session | AsyncSession) -> None:
 
 async def keep_async(message: Message, session: AsyncSession) -> None:
     keep(message, session)
+
+
+def keep_and_fail(message: Message, session: Session) -> None:
+    keep(message, session)
+    session.flush()
+    raise RuntimeError
 
 
 def test_objects_left_in_the_session_are_stored_with_the_mark(engine: Engine) -> None:
@@ -161,12 +171,13 @@ def test_sessions_write_to_the_engine_of_the_store_whatever_they_are_bound_to(
         assert session.get_one(Contact, "user_42").status == "valid"
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", "postgres", "mariadb"])
 def any_engine(request: pytest.FixtureRequest) -> Engine:
     if request.param == "sqlite":
         made: Engine = request.getfixturevalue("engine")
     else:
-        made = create_engine(f"postgresql+psycopg://{request.getfixturevalue('postgres')}", poolclass=NullPool)
+        driver = {"postgres": "postgresql+psycopg", "mariadb": "mysql+pymysql"}[request.param]
+        made = create_engine(f"{driver}://{request.getfixturevalue(request.param)}", poolclass=NullPool)
     for tables in (metadata, Base.metadata):
         tables.drop_all(made)
         tables.create_all(made)
@@ -211,7 +222,7 @@ class Db:
         self.session.connection().exec_driver_sql(statement.replace("?", "%s"), values)
 
 
-@pytest.mark.parametrize("any_engine", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("any_engine", ["postgres"], indirect=True)
 def test_an_address_changed_as_the_readme_says_waits_for_a_verdict_and_neither_fails(any_engine: Engine) -> None:
     store, applying = SqlStore(any_engine), Event()
     with Session(any_engine) as session, session.begin():
@@ -278,6 +289,69 @@ def test_an_engine_without_transactions_is_refused(store: Callable[..., Any]) ->
         with pytest.raises(ConfigurationError, match="AUTOCOMMIT"):
             store(engine)
     store(make(url, isolation_level="AUTOCOMMIT").execution_options(isolation_level="SERIALIZABLE"))
+
+
+AUTOCOMMIT: dict[str, dict[str, Any]] = {
+    "sqlite": {"isolation_level": None},
+    "postgresql": {"autocommit": True},
+    "mysql": {"autocommit": True},
+}
+"""How each driver is told to autocommit, where SQLAlchemy does not see it."""
+
+
+def check_that_it_is_refused(answer: Answer, caplog: pytest.LogCaptureFixture) -> None:
+    """And so comes again, once the engine is mended. The log says what to mend, and the sender hears none of it."""
+    assert (answer.status, answer.outcome) == (500, "configuration")
+    assert "autocommit" in caplog.text
+    assert b"autocommit" not in answer.body
+
+
+def test_events_are_refused_while_the_driver_autocommits(any_engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    told = AUTOCOMMIT[any_engine.dialect.name]
+
+    answer = deliver(SqlStore(create_engine(any_engine.url, connect_args=told, poolclass=NullPool)), keep)
+
+    check_that_it_is_refused(answer, caplog)
+
+
+def test_events_are_refused_while_an_async_driver_autocommits(
+    any_engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    told, name = AUTOCOMMIT[any_engine.dialect.name], any_engine.dialect.name
+    url = any_engine.url.set(drivername=f"{name}+{ASYNC_DRIVERS[name]}")
+
+    answer = deliver_async(AsyncSqlStore(create_async_engine(url, connect_args=told, poolclass=NullPool)), keep_async)
+
+    check_that_it_is_refused(answer, caplog)
+
+
+def test_events_are_refused_while_a_listener_has_the_driver_autocommit(
+    any_engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    @listens_for(any_engine, "connect")
+    def set_autocommit(driver: Any, _: object) -> None:
+        for name, value in AUTOCOMMIT[any_engine.dialect.name].items():
+            attribute = getattr(driver, name)
+            attribute(value) if callable(attribute) else setattr(driver, name, value)
+
+    check_that_it_is_refused(deliver(SqlStore(any_engine), keep), caplog)
+
+
+def test_an_engine_on_sqlite_may_begin_its_transactions_in_a_listener(engine: Engine) -> None:
+    """As SQLAlchemy's documentation has it, for savepoints and for reads that are in the transaction."""
+    metadata.create_all(engine)
+
+    @listens_for(engine, "connect")
+    def leave_it_to_us(driver: Any, _: object) -> None:
+        driver.isolation_level = None
+
+    @listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    outcomes = [deliver(SqlStore(engine), effect).outcome for effect in (keep_and_fail, keep, keep)]
+
+    assert outcomes == ["handler_failed", "applied", "duplicate"]
 
 
 @pytest.mark.parametrize("dialect", [postgresql.dialect, mysql.dialect], ids=["postgresql", "mysql"])
