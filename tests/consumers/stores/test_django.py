@@ -10,8 +10,9 @@ import pytest
 
 from tests.consumers.deliveries import NOW, SECRET, event, headers
 from tests.consumers.django_project import FOLDER, another_database
-from vouchpost import Message, Receiver, Router
+from vouchpost import ConfigurationError, Message, Receiver, Router
 from vouchpost.integrations.django.models import Guard, Mark, Waiting
+from vouchpost.integrations.django.outbox import DjangoOutbox
 from vouchpost.integrations.django.store import DjangoStore
 
 from django.db import DatabaseError, connections, transaction  # isort: skip - after the project is set up
@@ -121,3 +122,43 @@ def test_an_error_that_is_caught_around_a_savepoint_is_no_failure(alias: str) ->
 
     assert deliver(alias, try_twice) == "applied"
     assert rows(alias) == (1, 1)
+
+
+@pytest.fixture
+def without_autocommit(alias: str) -> Iterator[str]:
+    described = connections.settings[alias]
+    connections[alias].close()
+    connections[alias].settings_dict["AUTOCOMMIT"] = described["AUTOCOMMIT"] = False
+    yield alias
+    connections[alias].rollback()
+    connections[alias].settings_dict["AUTOCOMMIT"] = described["AUTOCOMMIT"] = True
+    connections[alias].close()
+
+
+def test_events_are_refused_where_django_commits_nothing(
+    without_autocommit: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And so come again, where they were answered as applied and nothing of them was kept."""
+    assert deliver(without_autocommit, lambda _, using: write(using)) == "configuration"
+
+    assert "AUTOCOMMIT" in caplog.text
+    connections[without_autocommit].rollback()
+    assert rows(without_autocommit) == (0, 0)
+
+
+def test_no_event_is_let_in_again_and_nothing_is_sent_where_django_commits_nothing(without_autocommit: str) -> None:
+    """A submitter would send the same submissions for ever, as none of them would be gone."""
+    with pytest.raises(ConfigurationError, match="AUTOCOMMIT"):
+        receiver(without_autocommit, lambda *_: None).unpark("evt_1")
+    with pytest.raises(ConfigurationError, match="AUTOCOMMIT"):
+        DjangoOutbox(without_autocommit).oldest(10)
+
+
+def test_autocommit_that_is_set_off_by_the_application_is_seen_too(alias: str) -> None:
+    transaction.set_autocommit(False, alias)
+
+    assert deliver(alias, lambda _, using: write(using)) == "configuration"
+
+    transaction.rollback(alias)
+    transaction.set_autocommit(True, alias)
+    assert deliver(alias, lambda _, using: write(using)) == "applied"

@@ -7,6 +7,7 @@ from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 
 from vouchpost.integrations.django.models import Waiting
+from vouchpost.integrations.django.store import check_that_it_commits
 from vouchpost.outbox import Submission
 
 
@@ -22,6 +23,7 @@ class DjangoOutbox:
 
     def oldest(self, limit: int) -> Sequence[Submission]:
         close_old_connections()  # a submitter's thread lives longer than a connection may
+        check_that_it_commits(self._using)  # or what was sent would wait for ever, and be sent again and again
         rows = Waiting.objects.using(self._using).order_by("id")[:limit]
         return [Submission(row.email, key=row.key, **json.loads(row.details)) for row in rows]
 

@@ -8,9 +8,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connections, transaction
 
-from vouchpost.errors import HandlerError, InFlightError, StoreUnavailableError
+from vouchpost.errors import ConfigurationError, HandlerError, InFlightError, StoreUnavailableError
 from vouchpost.integrations.django.models import Guard, Mark
 from vouchpost.replay import VERIFICATION_GUARD, Claim, Expectation, Outcome, Position, is_newer
 
@@ -25,9 +25,11 @@ class DjangoStore:
 
     @contextmanager
     def transaction(self) -> Generator["_Transaction", None, None]:
-        with _errors_told(), transaction.atomic(self._using, durable=True):
-            yield _Transaction(self._using)
-            self._check_that_it_lasts()
+        with _errors_told():
+            check_that_it_commits(self._using)
+            with transaction.atomic(self._using, durable=True):
+                yield _Transaction(self._using)
+                self._check_that_it_lasts()
 
     def _check_that_it_lasts(self) -> None:
         """Any query fails once a database error was caught: Django and PostgreSQL would roll back, and say nothing."""
@@ -49,6 +51,7 @@ class DjangoStore:
             receiver=receiver, event_id=event_id, outcome=Outcome.PARKED.value
         )
         with _errors_told():
+            check_that_it_commits(self._using)
             return bool(parked.delete()[0])
 
     def forget(self, *, receiver: str, before_s: int, limit: int) -> int:
@@ -58,6 +61,16 @@ class DjangoStore:
         with _errors_told():
             _delete(guards, limit)
             return _delete(marks, limit)
+
+
+def check_that_it_commits(using: str) -> None:
+    """Without autocommit Django's own blocks are savepoints of a transaction that nobody here commits."""
+    connection = connections[using]
+    if not connection.in_atomic_block and not connection.get_autocommit():
+        raise ConfigurationError(
+            f"autocommit is off on the database {using!r}, so that Django commits nothing by itself: "
+            'leave "AUTOCOMMIT" out of its settings, or give it an alias that has it on'
+        )
 
 
 class _Transaction:
