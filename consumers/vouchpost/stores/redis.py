@@ -6,7 +6,7 @@ time while the lease lasts, and no older verdict follows a newer one.
 """
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 from uuid import uuid4
 
@@ -18,7 +18,8 @@ from vouchpost.replay import VERIFICATION_GUARD, Claim, Expectation, Outcome, Po
 _CLAIM: Final = """
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 'duplicate' end
 for number = 4, #KEYS do
-  if redis.call('EXISTS', KEYS[number]) == 1 then return 'in_flight' end
+  local held = redis.call('GET', KEYS[number])
+  if held and held ~= ARGV[2] then return 'in_flight' end
 end
 for number = 4, #KEYS do redis.call('SET', KEYS[number], ARGV[2], 'PX', ARGV[3]) end
 local latest = redis.call('HGET', KEYS[3], ARGV[4])
@@ -89,7 +90,10 @@ class RedisStore:
         transaction.commit()
 
     def take(self, claim: Claim, token: str) -> Outcome:
-        """Leases the event and its subject, and says what is to become of the claim."""
+        """Leases the event and its subject, and says what is to become of the claim.
+
+        Once more with the same token is harmless: clients send again what they have no answer to.
+        """
         position = "" if claim.position is None else _text(claim.position)
         keys = [*self._keys(claim.receiver)[:3], *self._leases(claim)]
         values: list[str | int] = [
@@ -163,7 +167,12 @@ class _Transaction:
         self.handle = client
 
     def claim(self, claim: Claim) -> Outcome:
-        outcome = self._store.take(claim, self._token)
+        try:
+            outcome = self._store.take(claim, self._token)
+        except StoreUnavailableError:
+            with suppress(StoreUnavailableError):  # only the answer may be lost, and the leases taken
+                self._store.let_go(claim, self._token)
+            raise
         if outcome is not Outcome.DUPLICATE:
             self._taken = (claim, outcome)
         return outcome
