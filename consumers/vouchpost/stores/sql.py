@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, asynccontextmanager, contextmanag
 from typing import Final
 
 from sqlalchemy import (
+    VARCHAR,
     BigInteger,
     Column,
     Connection,
@@ -30,20 +31,26 @@ from sqlalchemy.orm import Session, sessionmaker
 from vouchpost.errors import ConfigurationError, HandlerError, InFlightError, StoreUnavailableError
 from vouchpost.replay import VERIFICATION_GUARD, Claim, Expectation, Outcome, Position, is_newer
 
+
+def exact(length: int) -> String:
+    """A text of which every letter counts: by default MySQL and MariaDB take `crm` and `CRM` for the same."""
+    return String(length).with_variant(VARCHAR(length, collation="utf8mb4_bin"), "mysql", "mariadb")
+
+
 metadata: Final = MetaData()
 marks: Final = Table(
     "vouchpost_marks",
     metadata,
-    Column("receiver", String(64), primary_key=True),
-    Column("event_id", String(64), primary_key=True),
+    Column("receiver", exact(64), primary_key=True),
+    Column("event_id", exact(64), primary_key=True),
     Column("outcome", String(16), nullable=False),
     Column("at_s", BigInteger, nullable=False, index=True),
 )
 guards: Final = Table(
     "vouchpost_guards",
     metadata,
-    Column("receiver", String(64), primary_key=True),
-    Column("guard", String(80), primary_key=True),
+    Column("receiver", exact(64), primary_key=True),
+    Column("guard", exact(80), primary_key=True),
     Column("sequence", BigInteger, nullable=False),
     Column("revision", BigInteger, nullable=False),
     Column("at_s", BigInteger, nullable=False, index=True),

@@ -15,7 +15,6 @@ from sqlalchemy import (
     Connection,
     Engine,
     Integer,
-    String,
     Table,
     Text,
     delete,
@@ -27,14 +26,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 from sqlalchemy.orm import Session
 
 from vouchpost.errors import ConfigurationError
-from vouchpost.stores.sql import metadata, savepoint
+from vouchpost.stores.sql import exact, metadata, savepoint
 from vouchpost.submission import Submission
 
 waiting: Final = Table(
     "vouchpost_outbox",
     metadata,
     Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
-    Column("key", String(255), nullable=False, unique=True),
+    Column("key", exact(255), nullable=False, unique=True),
     Column("email", Text, nullable=False),
     Column("details", Text, nullable=False),
 )

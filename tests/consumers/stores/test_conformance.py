@@ -267,6 +267,22 @@ def test_two_receivers_on_one_database_each_apply_the_event(bench: Bench) -> Non
     asyncio.run(main())
 
 
+def test_names_that_differ_in_case_are_two(bench: Bench) -> None:
+    """Of receivers, and of whatever else marks and guards are kept under."""
+
+    async def main() -> None:
+        alone: dict[str, Any] = {"subject_id": None}
+        outcomes = [
+            await Consumer(bench, name=name).deliver(event_id, verification_id=verification_id, **alone)
+            for name in ("crm", "CRM")
+            for event_id, verification_id in (("evt_a", "vrf_a"), ("evt_A", "vrf_A"))
+        ]
+
+        assert outcomes == ["applied"] * 4
+
+    asyncio.run(main())
+
+
 def test_after_an_address_change_verdicts_of_the_old_address_are_stale(bench: Bench) -> None:
     async def main() -> None:
         consumer = Consumer(bench)

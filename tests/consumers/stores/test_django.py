@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from threading import Event
 
+import pymysql
 import pytest
+from sqlalchemy import make_url
 
 from tests.consumers.deliveries import NOW, SECRET, event, headers
 from tests.consumers.django_project import FOLDER, another_database
@@ -14,6 +16,7 @@ from vouchpost import ConfigurationError, Message, Receiver, Router
 from vouchpost.integrations.django.models import Guard, Mark, Waiting
 from vouchpost.integrations.django.outbox import DjangoOutbox
 from vouchpost.integrations.django.store import DjangoStore
+from vouchpost.submission import Submission
 
 from django.db import DatabaseError, connections, transaction  # isort: skip - after the project is set up
 
@@ -34,7 +37,18 @@ def on_postgres(postgres: str) -> Iterator[str]:
         yield "crm"
 
 
-@pytest.fixture(params=["on_sqlite", "on_postgres"])
+@pytest.fixture
+def on_mariadb(mariadb: str) -> Iterator[str]:
+    """Django knows mysqlclient only, and PyMySQL can stand in for it."""
+    pymysql.version_info = (2, 2, 1, "final", 0)
+    pymysql.install_as_MySQLdb()
+    url = make_url(f"mysql://{mariadb}")
+    where = {"ENGINE": "django.db.backends.mysql", "NAME": url.database, "USER": url.username}
+    with another_database("crm", **where, HOST=url.query["unix_socket"]):
+        yield "crm"
+
+
+@pytest.fixture(params=["on_sqlite", "on_postgres", "on_mariadb"])
 def alias(request: pytest.FixtureRequest) -> str:
     used: str = request.getfixturevalue(request.param)
     return used
@@ -162,3 +176,14 @@ def test_autocommit_that_is_set_off_by_the_application_is_seen_too(alias: str) -
     transaction.rollback(alias)
     transaction.set_autocommit(True, alias)
     assert deliver(alias, lambda _, using: write(using)) == "applied"
+
+
+def test_names_and_keys_that_differ_in_case_are_two(alias: str) -> None:
+    for name in ("crm", "CRM"):
+        Mark.objects.using(alias).create(receiver=name, event_id="evt_1", outcome="applied", at_s=NOW)
+        Mark.objects.using(alias).create(receiver=name, event_id="EVT_1", outcome="applied", at_s=NOW)
+        Guard.objects.using(alias).create(receiver=name, guard="subject", sequence=1, revision=1, at_s=NOW)
+        Guard.objects.using(alias).create(receiver=name, guard="SUBJECT", sequence=1, revision=1, at_s=NOW)
+        DjangoOutbox(alias).add(Submission("ann@example.com", key=f"user:{name}"))
+
+    assert rows(alias) == (4, 2)

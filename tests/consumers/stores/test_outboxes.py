@@ -183,6 +183,17 @@ def test_the_same_submission_waits_once(bench: Bench) -> None:
     assert list(outbox.oldest(10)) == [submission]
 
 
+def test_keys_that_differ_in_case_are_two(bench: Bench) -> None:
+    outbox, waiting = bench.open(), [Submission("ann@example.com", key=key) for key in ("user:Ab", "user:aB")]
+
+    for submission in waiting:
+        outbox.add(submission)
+
+    assert list(outbox.oldest(10)) == waiting
+    outbox.remove("user:Ab")
+    assert list(outbox.oldest(10)) == waiting[1:]
+
+
 @pytest.mark.parametrize("commit", [True, False])
 def test_it_joins_the_transaction_of_the_application(bench: Bench, *, commit: bool) -> None:
     outbox, submission = bench.open(), Submission("ann@example.com")
