@@ -24,6 +24,7 @@ from sqlalchemy import (
     true,
     update,
 )
+from sqlalchemy.dialects.mysql import insert as insert_mysql
 from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.orm import Session, sessionmaker
@@ -230,6 +231,10 @@ def _advanced(connection: Connection, receiver: str, guard: str, position: Posit
     """Whether the guard moved. Two first events of a subject at once: one of them is told to come back."""
     key = {"receiver": receiver, "guard": guard}
     values = {"sequence": position.sequence, "revision": position.revision, "at_s": at_s}
+    if connection.dialect.name in {"mysql", "mariadb"}:
+        # A lock on a row that is not there is one on the gap: the first events of subjects around it would deadlock.
+        lowest = {"sequence": -1, "revision": -1, "at_s": at_s}
+        connection.execute(insert_mysql(guards).values(key | lowest).on_duplicate_key_update(receiver=receiver))
     row = connection.execute(
         select(guards.c.sequence, guards.c.revision).filter_by(**key).with_for_update()
     ).one_or_none()

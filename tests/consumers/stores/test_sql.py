@@ -252,6 +252,15 @@ def test_an_address_changed_as_the_readme_says_waits_for_a_verdict_and_neither_f
         assert (contact.status, contact.email) == ("valid", "new@example.com")
 
 
+def test_the_first_verdicts_of_many_subjects_at_once_are_all_applied(any_engine: Engine) -> None:
+    def apply(number: int) -> str:
+        effect = lambda *_: time.sleep(0.2)  # noqa: E731 - long enough for all of them to be under way
+        return deliver(SqlStore(any_engine), effect, f"evt_{number}", subject_id=f"user_{number}").outcome
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(apply, range(8))) == ["applied"] * 8
+
+
 def test_awaiting_an_expectation_waits_for_the_first_verdict_too(postgres: str) -> None:
     url = f"postgresql+psycopg://{postgres}"
     plain = create_engine(url, poolclass=NullPool)
