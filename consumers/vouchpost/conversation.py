@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote, urlencode
 
 from vouchpost.breaker import Breaker
-from vouchpost.errors import FieldError, OverloadedError, RequestRefusedError, UnreachableError
+from vouchpost.errors import FieldError, NotAGatewayError, OverloadedError, RequestRefusedError, UnreachableError
 from vouchpost.resources import Delivery, Page, Subscription, Verification
 from vouchpost.submission import checked_key
 
@@ -22,7 +22,8 @@ MAX_WAIT_S: Final = 30  # what may be asked for with one ?wait=; an operator may
 _BASE_S: Final = 0.2
 _CAP_S: Final = 5.0
 _PAGE: Final = 100
-_RETRYABLE: Final = frozenset({429, 500, 502, 503, 504})
+_RETRYABLE: Final = frozenset({408, 429, 500, 502, 503, 504})
+_PROBLEM: Final = "urn:problem-type:vouchpost:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,13 +237,16 @@ def _given_up(reply: Reply | NoReply, asked_s: float | None) -> UnreachableError
 
 
 def _read(reply: Reply) -> dict[str, Any]:
-    """The answer's object; RequestRefusedError for a 4xx; UnreachableError when this cannot be a gateway."""
+    """The answer's object; RequestRefusedError for a gateway's 4xx; NotAGatewayError for what is none.
+
+    A proxy, or a server that VOUCHPOST_URL names by mistake, has its own 400, 413 and 422: they refuse no submission.
+    """
     content = _object(reply.body)
     if 200 <= reply.status < 300 and (content is not None or reply.status == 204):
         return content or {}
-    if not 400 <= reply.status < 500:
-        raise UnreachableError(f"what answered is not a gateway: status {reply.status}")
     problem = content or {}
+    if not (400 <= reply.status < 500 and str(problem.get("type")).startswith(_PROBLEM)):
+        raise NotAGatewayError(f"status {reply.status}")
     raise RequestRefusedError(
         status=reply.status,
         title=_short(problem.get("title")),

@@ -21,6 +21,7 @@ VouchpostError
 ├── InvalidAddressError           an address that is certainly wrong; the message is fit for who typed it
 └── ApiError                      the other direction: a call to the gateway failed
     ├── UnreachableError              no answer within the time limit
+    │   └── NotAGatewayError              something else answered
     ├── OverloadedError               "later", still after all retries
     └── RequestRefusedError           the request itself is wrong
 
@@ -174,6 +175,15 @@ class UnreachableError(ApiError):
     """The gateway gave no complete answer within the time limit."""
 
     reason = "unreachable"
+
+
+class NotAGatewayError(UnreachableError):
+    """What answered is not a gateway: look at VOUCHPOST_URL, and at what stands in between."""
+
+    reason = "not_a_gateway"
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"{self.__doc__} Its answer: {why}.")
 
 
 class OverloadedError(ApiError):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from vouchpost.errors import UnreachableError
+from vouchpost.errors import NotAGatewayError
 from vouchpost.verdict import Status
 
 
@@ -42,7 +42,7 @@ class Verification:
                 raw=answer,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UnreachableError("what answered is not a gateway: this is no verification") from error
+            raise NotAGatewayError("no verification") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Subscription:
                 raw={name: value for name, value in answer.items() if name != "secret"},
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise UnreachableError("what answered is not a gateway: this is no subscription") from error
+            raise NotAGatewayError("no subscription") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ class Delivery:
                 raw=answer,
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise UnreachableError("what answered is not a gateway: this is no delivery") from error
+            raise NotAGatewayError("no delivery") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,5 +112,5 @@ class Page:
     def from_answer(cls, answer: Mapping[str, Any]) -> Self:
         items, cursor = answer.get("items"), answer.get("next_cursor")
         if not isinstance(items, list) or not isinstance(cursor, str | None):
-            raise UnreachableError("what answered is not a gateway: this is no list")
+            raise NotAGatewayError("no list")
         return cls(tuple(items), cursor)

@@ -12,6 +12,7 @@ from vouchpost.async_client import AsyncClient
 from vouchpost.client import Client
 
 KEY = "vp_test_00abc"
+REFUSED = {"type": "urn:problem-type:vouchpost:refused", "title": "refused"}
 
 
 @dataclass(slots=True)
@@ -21,6 +22,7 @@ class FakeGateway:
     up: bool = True
     refuse_with: int | None = None
     refused_field: str | None = None
+    proxy_says: int | None = None
     verdict: str = "pending"
     taken: dict[str, dict[str, Any]] = field(default_factory=dict)
     calls: int = 0
@@ -32,9 +34,11 @@ class FakeGateway:
             self.hang.wait(30)
         if not self.up:
             raise httpx.ConnectError("down")
+        if self.proxy_says:
+            return httpx.Response(self.proxy_says, html=f"<title>{self.proxy_says}</title>")
         if self.refuse_with:
             errors = [{"field": self.refused_field, "reason": "is wrong"}] if self.refused_field else []
-            return httpx.Response(self.refuse_with, json={"title": "refused", "errors": errors})
+            return httpx.Response(self.refuse_with, json=REFUSED | {"errors": errors})
         if request.method == "POST":
             self.taken.setdefault(request.headers["idempotency-key"], json.loads(request.content))
         return httpx.Response(202, json={"id": "vrf_1", "status": self._status(request), "sequence": 7})

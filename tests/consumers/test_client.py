@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.consumers.gateways import REFUSED
 from vouchpost import ConfigurationError, RequestRefusedError, Submission, UnreachableError
 from vouchpost.async_client import AsyncClient
 from vouchpost.breaker import Breaker
@@ -220,7 +221,7 @@ def test_many_are_submitted_a_few_at_a_time_and_each_is_told_what_became_of_it(s
         with busy:
             going -= 1
         refused = b"bad" in request.content
-        return httpx.Response(422 if refused else 202, json={"title": "no"} if refused else ACCEPTED)
+        return httpx.Response(422 if refused else 202, json=REFUSED if refused else ACCEPTED)
 
     many = (Submission(f"{'bad' if number == 5 else 'ann'}{number}@example.com") for number in range(20))
 
@@ -298,7 +299,7 @@ def test_with_a_breaker_a_gateway_that_is_away_is_not_asked_by_every_call() -> N
 
 def test_a_refusal_opens_no_breaker() -> None:
     breaker = Breaker(failures=1)
-    transport = httpx.MockTransport(lambda _: httpx.Response(401, json={"title": "no"}))
+    transport = httpx.MockTransport(lambda _: httpx.Response(401, json=REFUSED))
 
     with Client(key=KEY, url="http://gateway", breaker=breaker, transport=transport) as client:
         for _ in range(3):
@@ -309,7 +310,7 @@ def test_a_refusal_opens_no_breaker() -> None:
 
 
 def test_a_refusal_is_raised_with_its_fields(shell: Any) -> None:
-    problem = {"title": "no", "status": 422, "errors": [{"field": "email", "reason": "is too long"}]}
+    problem = REFUSED | {"status": 422, "errors": [{"field": "email", "reason": "is too long"}]}
     transport = httpx.MockTransport(lambda _: httpx.Response(422, json=problem))
 
     with pytest.raises(RequestRefusedError) as refused:

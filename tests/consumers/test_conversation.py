@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vouchpost import ConfigurationError, OverloadedError, RequestRefusedError, UnreachableError
+from tests.consumers.gateways import REFUSED
+from vouchpost import ConfigurationError, NotAGatewayError, OverloadedError, RequestRefusedError, UnreachableError
 from vouchpost.conversation import Chances, Conversations, NoReply, Reply, Send, retry_after_s
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
@@ -22,6 +23,11 @@ DELIVERY = Reply(
 )
 DOWN = NoReply("ConnectError.")
 CUT_OFF = NoReply("ReadError.")
+NGINX = b"<html><title>400 The plain HTTP request was sent to HTTPS port</title></html>"
+
+
+def refusal(status: int) -> Reply:
+    return Reply(status, json.dumps(REFUSED).encode())
 
 
 class Gateway:
@@ -77,6 +83,7 @@ def test_a_submission_says_what_was_given_and_nothing_else() -> None:
     [
         DOWN,
         CUT_OFF,
+        Reply(408, b""),
         Reply(429, b""),
         Reply(500, b""),
         Reply(502, b"<html>"),
@@ -152,7 +159,7 @@ def test_a_call_never_takes_longer_than_its_limit_whatever_it_repeats() -> None:
 
 
 def test_a_refusal_is_final_and_names_the_fields() -> None:
-    problem = {"title": "Fields are not acceptable", "errors": [{"field": "email", "reason": "too long"}, "junk"]}
+    problem = REFUSED | {"errors": [{"field": "email", "reason": "too long"}, "junk"]}
     gateway = Gateway(Reply(422, json.dumps(problem).encode()))
 
     with pytest.raises(RequestRefusedError, match="email: too long") as refused:
@@ -179,6 +186,21 @@ def test_a_refusal_is_final_and_names_the_fields() -> None:
 def test_what_is_no_gateway_ends_in_the_error_tree(reply: Reply) -> None:
     with pytest.raises(UnreachableError, match="not a gateway"):
         submit(Gateway(reply))
+
+
+@pytest.mark.parametrize("body", [NGINX, b"", b"{}", b'{"type": 7}', b'{"type": "about:blank", "title": "Blocked"}'])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 431])
+def test_a_refusal_that_is_no_gateways_refuses_nothing_and_says_where_to_look(status: int, body: bytes) -> None:
+    """A proxy's page, or that of the server which the wrong URL names."""
+    with pytest.raises(NotAGatewayError, match=f"VOUCHPOST_URL.* status {status}"):
+        submit(Gateway(Reply(status, body)))
+
+
+def test_a_page_that_is_not_there_is_no_subscription_that_is_gone() -> None:
+    gateway = Gateway(Reply(404, b"<html>"))
+
+    with pytest.raises(NotAGatewayError):
+        gateway.run(gateway.say.unsubscribe("sub_1"))
 
 
 def test_waiting_asks_until_there_is_a_verdict() -> None:
@@ -239,7 +261,7 @@ def test_what_is_sent_again_has_the_same_key_and_body(
 
 
 def test_a_conflict_that_is_not_about_us_is_final() -> None:
-    gateway = Gateway(Reply(409, b"{}"))
+    gateway = Gateway(refusal(409))
 
     with pytest.raises(RequestRefusedError):
         gateway.run(gateway.say.rotate_secret("sub_1"))
@@ -247,7 +269,7 @@ def test_a_conflict_that_is_not_about_us_is_final() -> None:
 
 
 def test_unsubscribing_what_is_gone_is_fine() -> None:
-    gone, forbidden = Gateway(Reply(404, b"{}")), Gateway(Reply(403, b"{}"))
+    gone, forbidden = Gateway(refusal(404)), Gateway(refusal(403))
 
     assert gone.run(gone.say.unsubscribe("sub_1")) is None
     with pytest.raises(RequestRefusedError):

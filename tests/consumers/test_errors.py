@@ -9,6 +9,7 @@ import pytest
 import vouchpost
 from vouchpost import (
     MalformedHeaderError,
+    NotAGatewayError,
     OverloadedError,
     RequestRefusedError,
     TimestampError,
@@ -43,6 +44,7 @@ def test_every_error_is_exported_and_has_a_reason() -> None:
 WITH_FIELDS: dict[type[VouchpostError], Callable[[], VouchpostError]] = {
     MalformedHeaderError: lambda: MalformedHeaderError(reason="malformed_id", detail="an id"),
     TimestampError: lambda: TimestampError(reason="timestamp_too_old", off_by_s=301.5),
+    NotAGatewayError: lambda: NotAGatewayError("status 404"),
     OverloadedError: lambda: OverloadedError(status=503, retry_after_s=2),
     RequestRefusedError: lambda: RequestRefusedError(
         status=422, title="Refused", fields=[errors.FieldError("email", "is long")]

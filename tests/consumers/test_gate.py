@@ -176,6 +176,14 @@ def test_what_the_gateway_calls_no_address_is_turned_away(bench: Bench, field: s
     assert bench.waiting() == []
 
 
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_what_a_proxy_refuses_is_not_the_visitors_fault(bench: Bench, status: int) -> None:
+    bench.gateway.proxy_says = status
+
+    assert bench.check("ann@example.com")[0].state is State.UNVERIFIED
+    assert bench.waiting() == ["ann@example.com"]
+
+
 def test_later_costs_no_call_at_all(bench: Bench) -> None:
     gate = Gate(client=bench.gateway.client(), outbox=bench.outbox)
 

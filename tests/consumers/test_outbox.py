@@ -87,6 +87,20 @@ def test_only_what_can_never_be_taken_is_dropped_and_told(outbox: SqliteOutbox, 
     assert told == [("ann@example.com", status), ("bob@example.com", status)][left:]
 
 
+@pytest.mark.parametrize("status", [400, 403, 404, 413, 422])
+def test_what_a_proxy_refuses_waits_and_the_log_says_that_it_was_no_gateway(
+    outbox: SqliteOutbox, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As nginx answers 400 to plain HTTP on its TLS port: a wrong VOUCHPOST_URL must not empty an outbox."""
+    gateway, told = FakeGateway(proxy_says=status), list[Submission]()
+    submitter = Submitter(client=gateway.client(), outbox=outbox, refused=lambda one, _: told.append(one))
+
+    submitter.run_once()
+
+    assert (len(outbox.oldest(9)), told) == (2, [])
+    assert "outbox.waits not_a_gateway" in caplog.text
+
+
 def test_a_key_of_the_applications_own_is_in_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     outbox = SqliteOutbox(tmp_path / "db")
     outbox.add(Submission("ann@example.com", key="signup:ann@example.com"))

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.consumers.gateways import FakeGateway
+from tests.consumers.gateways import REFUSED, FakeGateway
 from vouchpost import Client, RequestRefusedError, UnreachableError
 from vouchpost.bookmark import Bookmark, Key, Progress
 from vouchpost.reverify import Person, reverify
@@ -140,7 +140,7 @@ def test_an_address_that_is_refused_or_missing_is_counted_and_holds_nobody_up(tm
     def answer(request: httpx.Request) -> httpx.Response:
         refused = b'"bad"' in request.content
         accepted = {"id": "vrf_1", "status": "pending", "sequence": 7}
-        return httpx.Response(422 if refused else 202, json={"title": "no"} if refused else accepted)
+        return httpx.Response(422 if refused else 202, json=REFUSED if refused else accepted)
 
     with Client(key="vp_test_1", url="http://gateway", transport=httpx.MockTransport(answer)) as client:
         progress = reverify(users, client=client, bookmark=bookmark)
