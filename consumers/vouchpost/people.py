@@ -1,10 +1,10 @@
 """Rows of the application's own, as `reverify` goes through them: a Django queryset, or a select of SQLAlchemy's.
 
 Each chunk is a query of its own that begins behind the last key. So a run holds no cursor and no transaction open, and
-goes on wherever it was.
+goes on wherever it was; and a key that two rows have, or that a row has not, would lose some: such a key is refused.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,8 @@ def people_of(
 ) -> People:
     """People of a queryset, a select (with its engine), or of what is people already. Names are fields or columns.
 
-    `key` is the primary key unless it is named; `subject`, the subject id, is the key's text.
+    `key` is the primary key unless it is named, and else as that is: in every row, and another in each. `subject`, the
+    subject id, is the key's text unless it is named.
     """
     if hasattr(rows, "after") and hasattr(rows, "count"):
         people: People = rows
@@ -52,7 +53,9 @@ class QuerySetPeople:
         if key is not None:
             rows = rows.filter(**{f"{self._key}__gt": key})
         with _errors_told(_django_error()):
-            return [_person(*row) for row in rows.values_list(*self._names)[:limit]]
+            if key is None and rows.filter(**{f"{self._key}__isnull": True}).exists():
+                raise _no_key(self._key, "empty in some rows")
+            return _people(rows.values_list(*self._names)[: limit + 1], limit=limit, key=self._key)
 
 
 class SelectPeople:
@@ -76,11 +79,14 @@ class SelectPeople:
     def after(self, key: Key | None, limit: int) -> Sequence[Person]:
         from sqlalchemy import select  # noqa: PLC0415
 
-        statement = select(*self._columns).order_by(self._key).limit(limit)
+        statement = select(*self._columns).order_by(self._key).limit(limit + 1)
         if key is not None:
             statement = statement.where(self._key > key)
+        empty = select(self._key).where(self._key.is_(None)).limit(1)
         with _errors_told(_sqlalchemy_error()), self._engine.connect() as connection:
-            return [_person(*row) for row in connection.execute(statement)]
+            if key is None and connection.execute(empty).first() is not None:
+                raise _no_key(self._key.name, "empty in some rows")
+            return _people(connection.execute(statement), limit=limit, key=self._key.name)
 
 
 def _django_error() -> type[Exception]:
@@ -103,6 +109,18 @@ def _errors_told(kind: type[Exception]) -> Generator[None, None, None]:
         yield
     except kind as error:
         raise StoreUnavailableError(f"{StoreUnavailableError.__doc__} {type(error).__name__}.") from error
+
+
+def _people(found: Iterable[Sequence[Any]], *, limit: int, key: str) -> Sequence[Person]:
+    """The chunk of these rows, which are one more than it: the next one may have the key of its last."""
+    rows = list(found)
+    if len({row[0] for row in rows}) < len(rows):
+        raise _no_key(key, "the same in two rows")
+    return [_person(*row) for row in rows[:limit]]
+
+
+def _no_key(key: str, why: str) -> ConfigurationError:
+    return ConfigurationError(f"{key} is {why}: go by a column that tells all rows apart, with a new bookmark")
 
 
 def _person(key: Key, email: str | None, subject: object) -> Person:

@@ -30,7 +30,9 @@ def reverify(
     database: Annotated[
         str | None, typer.Option(help="For a select: the URL of its database.", envvar="DATABASE_URL")
     ] = None,
-    id_: Annotated[str, typer.Option("--id", help="Column to go by; the primary key unless named.")] = "",
+    id_: Annotated[
+        str, typer.Option("--id", help="Column to go by, unique and never empty; the primary key unless named.")
+    ] = "",
     email: Annotated[str, typer.Option(help="Column of the address.")] = "email",
     subject: Annotated[str, typer.Option(help="Column of the subject id; the primary key unless named.")] = "",
     bookmark: Annotated[Path, typer.Option(help="File that says how far it has come.")] = Path("reverify.json"),

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class User(Base):
     email: Mapped[str | None]
     number: Mapped[str] = mapped_column(default="")
     active: Mapped[bool] = mapped_column(default=True)
+    badge: Mapped[int | None]
 
 
 def engine_with(folder: Path, rows: list[dict[str, Any]]) -> Engine:
@@ -81,6 +83,41 @@ def test_they_are_gone_through_in_the_order_of_their_keys_chunk_by_chunk(people:
     assert people.count() == 20
     assert [person.email for person in everybody] == [f"p{number}@example.com" for number in range(5, 25)]
     assert everybody[0].subject_id == "c5"
+
+
+Keyed = Callable[[Path, list[int | None]], People]
+
+
+def by_badge(folder: Path, badges: list[int | None]) -> People:
+    return people_of(select(User), engine=engine_with(folder, [{"badge": badge} for badge in badges]), key="badge")
+
+
+def by_day(_: Path, days: list[int | None]) -> People:
+    from tests.consumers.django_project import empty_database
+
+    empty_database()
+    from consumers.examples.marketing.models import Recipient
+
+    times = [None if day is None else datetime(2026, 11, day, tzinfo=UTC) for day in days]
+    Recipient.objects.bulk_create(Recipient(subject_id=str(n), checked_at=time) for n, time in enumerate(times))
+    return people_of(Recipient.objects, key="checked_at")
+
+
+@pytest.mark.parametrize("made", [by_badge, by_day])
+@pytest.mark.parametrize("keys", [[1, 1, 2, 3], [1, 2, 2, 3]], ids=["in a chunk", "in two chunks"])
+def test_a_key_that_two_rows_have_is_refused_before_either_is_lost(
+    tmp_path: Path, made: Keyed, keys: list[int | None]
+) -> None:
+    """The next chunk begins behind the last key: it would pass over the other row that has it."""
+    with pytest.raises(ConfigurationError, match=r"^(badge|checked_at) is the same in two rows"):
+        made(tmp_path, keys).after(None, 2)
+
+
+@pytest.mark.parametrize("made", [by_badge, by_day])
+def test_a_key_that_a_row_has_not_is_refused_at_the_start(tmp_path: Path, made: Keyed) -> None:
+    """One database would give these rows first, without end, and another never."""
+    with pytest.raises(ConfigurationError, match=r"^(badge|checked_at) is empty in some rows"):
+        made(tmp_path, [1, 2, 3, None]).after(None, 2)
 
 
 def test_the_subject_is_the_key_unless_it_is_named_and_no_address_is_an_empty_one(tmp_path: Path) -> None:
