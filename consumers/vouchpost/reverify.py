@@ -5,6 +5,7 @@ the idempotency key that it had: the gateway takes it once, if the run goes on w
 Verdicts come as events, like all others.
 """
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -74,8 +75,12 @@ def reverify(
 
 
 def _submission(person: Person, *, run: str, depth: str | None) -> Submission:
-    """The key is that of the run, the row and the address: the same after a restart, another in the next run."""
-    key = sha256("\n".join((run, str(person.key), person.email)).encode(errors="surrogatepass")).hexdigest()
+    """The key is that of the run, the row and all that is asked: the same after a restart, another in the next run.
+
+    Under a key that it knows, the gateway refuses another depth or subject: those rows would never be verified so.
+    """
+    asked = json.dumps([run, str(person.key), person.email, person.subject_id, depth])
+    key = sha256(asked.encode()).hexdigest()
     return Submission(person.email, subject_id=person.subject_id, depth=depth, priority="low", key=key)
 
 

@@ -17,7 +17,10 @@ REFUSED = {"type": "urn:problem-type:vouchpost:refused", "title": "refused"}
 
 @dataclass(slots=True)
 class FakeGateway:
-    """Takes submissions while `up`; `verdict` is what waiting finds. Repeats of an idempotency key are one."""
+    """Takes submissions while `up`; `verdict` is what waiting finds. Repeats of an idempotency key are one.
+
+    Under a key that it knows, it refuses another body.
+    """
 
     up: bool = True
     refuse_with: int | None = None
@@ -40,7 +43,9 @@ class FakeGateway:
             errors = [{"field": self.refused_field, "reason": "is wrong"}] if self.refused_field else []
             return httpx.Response(self.refuse_with, json=REFUSED | {"errors": errors})
         if request.method == "POST":
-            self.taken.setdefault(request.headers["idempotency-key"], json.loads(request.content))
+            content = json.loads(request.content)
+            if self.taken.setdefault(request.headers["idempotency-key"], content) != content:
+                return httpx.Response(422, json=REFUSED | {"title": "The key was used with another body"})
         return httpx.Response(202, json={"id": "vrf_1", "status": self._status(request), "sequence": 7})
 
     def _status(self, request: httpx.Request) -> str:

@@ -1,6 +1,7 @@
 """A run over existing users: every row once, at low priority, on after a crash, and patient with the gateway."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -37,12 +38,13 @@ class Run:
         self.pauses: list[float] = []
         self.told: list[int] = []
 
-    def __call__(self, *, patience_s: float = 60) -> Progress:
+    def __call__(self, *, patience_s: float = 60, depth: str | None = None) -> Progress:
         with self.gateway.client() as client:
             return reverify(
                 self.users,
                 client=client,
                 bookmark=self.bookmark,
+                depth=depth,
                 chunk=2,
                 patience_s=patience_s,
                 told=lambda progress: self.told.append(progress.done),
@@ -96,6 +98,29 @@ def test_a_chunk_that_was_sent_before_the_bookmark_moved_is_taken_once(tmp_path:
 
     assert run.gateway.calls == 4
     assert len(run.gateway.taken) == 2
+
+
+def test_a_run_that_goes_on_at_another_depth_or_for_other_subjects_asks_so_of_everybody_left(tmp_path: Path) -> None:
+    run = Run(tmp_path, *people(2))
+    run(depth="domain")
+    finished = run.bookmark.read()
+    assert finished is not None
+
+    run.bookmark.write(Progress(run=finished.run))
+    deeper = run(depth="mailbox")
+    run.bookmark.write(Progress(run=finished.run))
+    run.users.rows = [replace(row, subject_id=f"customer_{row.key}") for row in run.users.rows]
+    renamed = run(depth="mailbox")
+
+    assert (deeper.accepted, renamed.accepted) == (2, 2)
+    assert {(content["depth"], content["subject_id"]) for content in run.gateway.taken.values()} == {
+        ("domain", "user_1"),
+        ("domain", "user_2"),
+        ("mailbox", "user_1"),
+        ("mailbox", "user_2"),
+        ("mailbox", "customer_1"),
+        ("mailbox", "customer_2"),
+    }
 
 
 def test_a_finished_run_is_followed_by_a_new_one(tmp_path: Path) -> None:
