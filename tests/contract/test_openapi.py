@@ -9,12 +9,12 @@ from openapi_spec_validator import validate
 
 from tests.contract.contract import Promised, contract, faults, promised, resolved, schema_of
 from vouchpost_gateway.api.app import OPEN_PATHS, ROUTES
-from vouchpost_gateway.api.fields import MAX_LABEL_CHARACTERS
 from vouchpost_gateway.api.operation import Body, NoFields, Operation
 from vouchpost_gateway.api.problems import TYPE_PREFIX
 from vouchpost_gateway.api.query import DEFAULT_LIMIT, MAX_LIMIT
 from vouchpost_gateway.domain.delivery import DeliveryState, Outcome
 from vouchpost_gateway.domain.event import EventType
+from vouchpost_gateway.domain.label import MAX_LABEL_CHARACTERS
 from vouchpost_gateway.domain.outcome import Failure
 from vouchpost_gateway.domain.subscription import DisabledReason
 from vouchpost_gateway.domain.tenant_policy import AMENDABLE

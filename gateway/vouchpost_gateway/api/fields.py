@@ -8,9 +8,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator
 from pydantic_core import PydanticCustomError
 
-MAX_LABEL_CHARACTERS = 100
-# Control characters (C0, DEL, C1) and the line and paragraph separators: nothing that could break a line.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+from vouchpost_gateway.domain import label
+
 _INSTANT = re.compile(r"(\d{4})-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = datetime.max.replace(tzinfo=UTC)
@@ -21,16 +20,16 @@ def refuse(reason: str) -> PydanticCustomError:
     return PydanticCustomError("unacceptable", "{reason}", {"reason": reason})
 
 
-def is_printable(text: str) -> bool:
-    return _UNPRINTABLE.search(text) is None
+is_printable = label.is_printable
 
 
 def printable(*, low: int, high: int) -> Callable[[str], str]:
     """A check that a text is `low` to `high` characters long and has no control characters or line separators."""
 
     def check(text: str) -> str:
-        if not low <= len(text) <= high or not is_printable(text):
-            raise refuse(f"must be {low} to {high} characters, without control characters or line separators")
+        reason = label.unfit(text, low=low, high=high)
+        if reason is not None:
+            raise refuse(reason)
         return text
 
     return check
@@ -61,4 +60,4 @@ def _whole(value: object) -> object:
 
 WholeNumber = Annotated[int, BeforeValidator(_whole)]
 Instant = Annotated[str, AfterValidator(_milliseconds)]
-Label = Annotated[str, AfterValidator(printable(low=1, high=MAX_LABEL_CHARACTERS))]
+Label = Annotated[str, AfterValidator(printable(low=1, high=label.MAX_LABEL_CHARACTERS))]

@@ -8,13 +8,14 @@ from pydantic import AfterValidator, Field
 
 from vouchpost_gateway.api.answer import NO_CONTENT, Answer, json_answer
 from vouchpost_gateway.api.call import Call
-from vouchpost_gateway.api.fields import MAX_LABEL_CHARACTERS, Instant, instant_ms, printable, refuse
+from vouchpost_gateway.api.fields import Instant, instant_ms, printable, refuse
 from vouchpost_gateway.api.idempotency import unkeyed
 from vouchpost_gateway.api.operation import LIST_PARAMETERS, Body, Operation, reads, writes
 from vouchpost_gateway.domain.access import ApiKey, check_scopes
 from vouchpost_gateway.domain.errors import InvalidField, NotFound
 from vouchpost_gateway.domain.event import timestamp_text
 from vouchpost_gateway.domain.ids import MalformedIdError, parse_plain_id
+from vouchpost_gateway.domain.label import MAX_LABEL_CHARACTERS
 from vouchpost_gateway.domain.world import Scope
 
 _WHY_UNKEYED = (

@@ -15,7 +15,9 @@ from vouchpost_gateway.cli.world import (
     AnyModeOption,
     DataDirOption,
     ModeOption,
+    NewTenantOption,
     TenantOption,
+    fit_label,
     in_world,
     shown,
 )
@@ -33,13 +35,13 @@ _DAY_MS = 86_400_000
 @app.command()
 def create(
     *,
-    tenant: TenantOption = TENANT,
+    tenant: NewTenantOption = TENANT,
     mode: ModeOption,
     scope: Annotated[
         list[Scope] | None,
         typer.Option(help="What the key may do. Without it: admin; for a partner the one scope it can have."),
     ] = None,
-    label: Annotated[str, typer.Option(help="What the key is for.")] = "",
+    label: Annotated[str, typer.Option(help="What the key is for.", callback=fit_label(low=0))] = "",
     partner: Annotated[str | None, typer.Option(help="The id of the partner that the key belongs to: prt_….")] = None,
     expires_days: Annotated[int | None, typer.Option(min=1, max=36_500, help="After how many days it ends.")] = None,
     data_dir: DataDirOption = None,

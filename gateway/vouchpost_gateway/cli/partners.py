@@ -13,6 +13,7 @@ from vouchpost_gateway.cli.world import (
     DataDirOption,
     ModeOption,
     TenantOption,
+    fit_label,
     in_world,
     shown,
 )
@@ -26,7 +27,7 @@ _PAGE = 1000
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="What to call the partner.")],
+    name: Annotated[str, typer.Argument(help="What to call the partner.", callback=fit_label())],
     *,
     tenant: TenantOption = TENANT,
     mode: ModeOption,

@@ -8,6 +8,7 @@ import typer
 
 from vouchpost_gateway.cli.process import explained, logging_as, no_master_keys, run, settings_here
 from vouchpost_gateway.domain.errors import Misconfigured, NotFound
+from vouchpost_gateway.domain.label import MAX_LABEL_CHARACTERS, unfit
 from vouchpost_gateway.domain.world import Mode, World
 from vouchpost_gateway.wiring import Gateway, now_ms, opened
 
@@ -15,7 +16,21 @@ TENANT = "default"
 # Of a list. Wider than most terminals: a line may be broken there, but an id that is cut short is of no use.
 WIDTH = 250
 
+
+def fit_label(*, low: int = 1) -> Callable[[str], str]:
+    """What the ledger would refuse as a name or label is refused by the name of its option, before anything is made."""
+
+    def check(text: str) -> str:
+        reason = unfit(text, low=low, high=MAX_LABEL_CHARACTERS)
+        if reason is not None:
+            raise typer.BadParameter(reason)
+        return text
+
+    return check
+
+
 TenantOption = Annotated[str, typer.Option(help="Whose: the name of the tenant.")]
+NewTenantOption = Annotated[str, typer.Option(help="Whose: the name of the tenant.", callback=fit_label())]
 ModeOption = Annotated[Mode, typer.Option(help="live asks the Internet, test the sandbox.")]
 AnyModeOption = Annotated[Mode | None, typer.Option(help="live or test; both when not given.")]
 

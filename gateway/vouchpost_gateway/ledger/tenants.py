@@ -12,6 +12,7 @@ import msgpack
 from vouchpost_gateway.domain.access import ApiKey, Partner
 from vouchpost_gateway.domain.errors import Conflict, Misconfigured, NotFound
 from vouchpost_gateway.domain.ids import encode
+from vouchpost_gateway.domain.label import check_label
 from vouchpost_gateway.domain.page import Page
 from vouchpost_gateway.domain.world import Mode, Scope, World
 from vouchpost_gateway.ledger import keys
@@ -50,6 +51,7 @@ class Tenants:
 
         The id is drawn at random: one that was used before a ledger was lost must not come back with another key.
         """
+        check_label("tenant", name)
         while True:
             tenant_id = encode(secrets.randbelow(32**_ID_LENGTH), _ID_LENGTH)
             tenant = Tenant(tenant_id, name, crc32(tenant_id.encode()) % self.partitions, now_ms)

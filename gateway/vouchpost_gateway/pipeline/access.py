@@ -10,6 +10,7 @@ from vouchpost_gateway.domain.access import new_key as make_key
 from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import InvalidField, NotAuthenticated, NotFound
 from vouchpost_gateway.domain.ids import plain_id
+from vouchpost_gateway.domain.label import check_label
 from vouchpost_gateway.domain.page import Page
 from vouchpost_gateway.domain.subscription import Subscription
 from vouchpost_gateway.domain.world import Principal, Scope, World
@@ -137,6 +138,7 @@ class Access:
         self, world: World, *, scopes: frozenset[Scope], label: str, partner_id: str | None, expires_ms: int | None
     ) -> tuple[ApiKey, str]:
         """The key as stored, and its text, which nobody sees again."""
+        check_label("label", label, low=0)
         if partner_id is not None and await self.records.partner(world, partner_id) is None:
             raise InvalidField("partner_id", "no such partner")
         key, text = make_key(
@@ -166,6 +168,7 @@ class Access:
 
     async def create_partner(self, world: World, *, name: str, draw: Draw | None = None) -> Partner:
         """A new partner; with the same draw, the same one."""
+        check_label("name", name)
         drawn = draw or self.draw()
         partner_id = plain_id("prt", now_ms=drawn.now_ms, random_bits=drawn.bits("partner"))
         partner = Partner(partner_id, name, drawn.now_ms)

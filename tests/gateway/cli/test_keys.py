@@ -91,6 +91,25 @@ def test_a_tenant_that_is_made_is_told_of(ledger: redis.Redis) -> None:
     assert second.stderr == ""
 
 
+@pytest.mark.parametrize("name", ["", "n" * 101, "evil\x1b[31mred", "two\nlines"], ids=ascii)
+def test_a_tenant_has_a_name_that_can_be_read(ledger: redis.Redis, name: str) -> None:
+    """An unset variable of a shell is an empty name."""
+    refused = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["create", "--mode", "test", "--tenant", name])
+
+    assert refused.exit_code == 2
+    assert "'--tenant': must be 1 to 100 characters" in refused.stderr
+    assert ledger.keys() == []
+
+
+@pytest.mark.parametrize("label", ["l" * 101, "evil\x1b[31mred", "two\nlines"], ids=ascii)
+def test_a_label_that_the_api_refuses_makes_neither_key_nor_tenant(ledger: redis.Redis, label: str) -> None:
+    refused = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["create", "--mode", "test", "--label", label])
+
+    assert refused.exit_code == 2
+    assert "'--label': must be 0 to 100 characters" in refused.stderr
+    assert ledger.keys() == []
+
+
 def test_a_key_may_belong_to_a_partner_who_takes_it_along(ledger: redis.Redis) -> None:
     keys("create", "--mode", "test")
     partner = CliRunner().invoke(partners_app, ["create", "Initech [bold]", "--mode", "test"]).stdout.strip()

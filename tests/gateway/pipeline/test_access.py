@@ -228,3 +228,17 @@ def test_a_partner_of_one_mode_is_none_of_the_other(desk: Desk) -> None:
 def test_a_key_for_a_partner_that_does_not_exist_is_refused(desk: Desk) -> None:
     with pytest.raises(InvalidField):
         desk.create(partner_id="prt_none")
+
+
+@pytest.mark.parametrize("text", ["t" * 101, "a\x1b[31mb", "a\nb"], ids=ascii)
+def test_no_key_partner_or_tenant_has_a_name_that_cannot_be_read(desk: Desk, text: str) -> None:
+    """Whoever makes it: the API, the command line, or what comes next."""
+    bench = desk.bench
+    key = desk.access.create_key(bench.world, scopes=READ, label=text, partner_id=None, expires_ms=None)
+
+    with pytest.raises(InvalidField, match="label: must be 0 to 100 characters"):
+        bench.run(key)
+    with pytest.raises(InvalidField, match="name: must be 1 to 100 characters"):
+        bench.run(desk.access.create_partner(bench.world, name=text))
+    with pytest.raises(InvalidField, match="tenant: must be 1 to 100 characters"):
+        bench.new_world(text)
