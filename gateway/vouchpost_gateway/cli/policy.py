@@ -10,7 +10,7 @@ import typer
 from vouchpost_gateway.cli.process import explained
 from vouchpost_gateway.cli.world import TENANT, DataDirOption, ModeOption, TenantOption, in_world
 from vouchpost_gateway.domain.errors import Misconfigured
-from vouchpost_gateway.domain.tenant_policy import AMENDABLE, TenantPolicy
+from vouchpost_gateway.domain.tenant_policy import AMENDABLE, STATUSES, TenantPolicy
 from vouchpost_gateway.domain.verification import Status
 from vouchpost_gateway.domain.world import World
 from vouchpost_gateway.wiring import Gateway
@@ -75,8 +75,8 @@ def _read(file: Path) -> TenantPolicy:
 
 
 def _statuses(value: Any) -> dict[str, Status]:
-    if not isinstance(value, dict) or not set(value.values()) <= set(Status):
-        raise Misconfigured(f"statuses must be an object of findings and statuses: {', '.join(Status)}")
+    if not isinstance(value, dict) or not all(status in list(STATUSES) for status in value.values()):
+        raise Misconfigured(f"statuses must be an object of findings and statuses: {', '.join(STATUSES)}")
     return {finding: Status(status) for finding, status in value.items()}
 
 

@@ -40,6 +40,9 @@ AMENDABLE: Mapping[str, frozenset[Status]] = MappingProxyType(
 """The findings that are a matter of taste, each with what it may be called. What is not known, or cannot be delivered
 to, is none: unknown must never become an answer, nor an address that is none a good one."""
 
+STATUSES = tuple(status for status in Status if status is not Status.PENDING)
+"""What a finding may be called at all."""
+
 MAX_ENTRIES = 10_000
 _LONGEST_ENTRY = 254
 
@@ -57,13 +60,15 @@ class TenantPolicy:
         """As someone wrote it. Raises InvalidField, naming what is wrong."""
         for finding, status in statuses.items():
             if finding not in AMENDABLE:
-                raise InvalidField("statuses", f"may be given for {', '.join(AMENDABLE)}, and for nothing else")
+                raise InvalidField(f"statuses.{finding}", f"may not be given: only {', '.join(AMENDABLE)} may")
             if status not in AMENDABLE[finding]:
                 words = ", ".join(sorted(AMENDABLE[finding]))
-                raise InvalidField("statuses", f"may call {finding} only {words}")
-        policy = cls(dict(statuses), _entries("allow", allow), _entries("deny", deny))
-        if policy.allow & policy.deny:
-            raise InvalidField("deny", "may not name what allow names too")
+                raise InvalidField(f"statuses.{finding}", f"may be only {words}")
+        allowed, denied = _entries("allow", allow), _entries("deny", deny)
+        policy = cls(dict(statuses), frozenset(allowed), frozenset(denied))
+        if both := policy.allow & policy.deny:
+            at = next(at for at, entry in enumerate(denied) if entry in both)
+            raise InvalidField(f"deny.{at}", "may not name what allow names too")
         return policy
 
     def __hash__(self) -> int:
@@ -97,13 +102,14 @@ class TenantPolicy:
 NO_POLICY = TenantPolicy()
 
 
-def _entries(name: str, texts: Iterable[str]) -> frozenset[str]:
-    entries = frozenset(map(_entry, texts))
-    if len(entries) > MAX_ENTRIES:
+def _entries(name: str, texts: Iterable[str]) -> list[str]:
+    """In the order given, in which the one that is wrong is counted."""
+    entries = list(map(_entry, texts))
+    if len(set(entries)) > MAX_ENTRIES:
         raise InvalidField(name, f"may have at most {MAX_ENTRIES} entries")
     if None in entries:
-        raise InvalidField(name, "must hold domains or addresses, a domain with at least one dot")
-    return frozenset(entry for entry in entries if entry)
+        raise InvalidField(f"{name}.{entries.index(None)}", "must be a domain with at least one dot, or an address")
+    return [entry for entry in entries if entry]
 
 
 def _entry(text: str) -> str | None:

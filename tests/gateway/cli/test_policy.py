@@ -49,3 +49,11 @@ def test_a_file_that_is_no_policy_is_told_what_is_wrong_with_it(tmp_path: Path, 
     assert refused.exit_code == 2
     assert refused.stderr.startswith(str(file))
     assert words in refused.stderr
+
+
+@pytest.mark.parametrize("status", ['"pending"', "null", "[]"])
+def test_a_finding_is_called_one_of_four_words(status: str) -> None:
+    refused = policy("set", "-", "--mode", "live", given=f'{{"statuses": {{"catch_all": {status}}}}}')
+
+    assert refused.exit_code == 2
+    assert refused.stderr == "statuses must be an object of findings and statuses: valid, risky, invalid, unknown\n"
