@@ -43,6 +43,7 @@ async def serve_api(settings: Settings) -> None:
     """The API, until it is told to stop."""
     # Only here: building the API's schemas is half of a process's start, and a worker needs none of them.
     from vouchpost_gateway.api.app import create_app  # noqa: PLC0415
+    from vouchpost_gateway.api.rate import Rate  # noqa: PLC0415
     from vouchpost_gateway.api.server import build_server  # noqa: PLC0415
 
     _raise_open_files()
@@ -56,6 +57,7 @@ async def serve_api(settings: Settings) -> None:
             body_limit_bytes=settings.body_limit_bytes,
             wait_max_s=settings.wait_max_s,
             rotation_overlap_s=settings.rotation_overlap_s,
+            rate=Rate.of_key(settings.key_requests_per_s),
             url_policy=UrlPolicy(allow_networks=settings.push_allow_networks),
             observe=gateway.metrics.http_request,
         )

@@ -87,6 +87,12 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", min_length=1, description="the address that metrics are served on")
     metrics_port: Port = Field(9464, description="a port, 0 for none; `up` uses this and the two after it")
     body_limit_bytes: int = Field(65_536, ge=1024, le=16_777_216, description="1024 to 16777216 bytes")
+    key_requests_per_s: float = Field(
+        5000,
+        ge=0.01,
+        le=1_000_000,
+        description="requests of one API key per second and API process, twice as many at once: 0.01 to 1000000",
+    )
     wait_max_s: int = Field(30, ge=1, le=30, description="after how long a ?wait= ends, up to 30 seconds")
     wait_max_waiters: Count = Field(1000, description="requests that wait at a time, per process: 1 or more")
     backlog_max_items: Count = Field(100_000, description="open verifications per tenant before 503: 1 or more")

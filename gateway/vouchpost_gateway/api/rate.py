@@ -8,6 +8,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 from vouchpost_gateway.api.refusals import RateLimited
 
@@ -23,9 +24,14 @@ class Rate:
     per_second: float
     burst: int
 
+    @classmethod
+    def of_key(cls, per_second: float) -> Self:
+        """What an operator gives a key: what it may ask in two seconds it may ask at once, and one request always."""
+        return cls(per_second, math.ceil(2 * per_second))
+
 
 # Above what one process can serve: a limit bites only where an operator sets one.
-GENEROUS = Rate(per_second=5_000, burst=10_000)
+GENEROUS = Rate.of_key(5_000)
 # A test event is one request to somewhere else, so it is no tool to scan ports with.
 PROBES = Rate(per_second=10 / 60, burst=10)
 

@@ -11,8 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import redis
+from typer.testing import CliRunner
+
+from vouchpost_gateway.cli.keys import app as keys_app
 
 
 @pytest.mark.parametrize(
@@ -101,3 +105,22 @@ def test_a_role_that_waits_for_its_redis_says_so_at_once(tmp_path: Path, monkeyp
     with _serving(tmp_path / "log", "api") as process:
         assert "refused" in _told(tmp_path / "log", "ledger.waiting")["reason"]
         assert process.poll() is None
+
+
+def test_a_key_that_asks_faster_than_the_operator_lets_it_is_told_when_to_come_back(
+    ledger: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VOUCHPOST_KEY_REQUESTS_PER_S", "0.05")
+    hasty, other = (CliRunner().invoke(keys_app, ["create", "--mode", "live"]).stdout.strip() for _ in range(2))
+
+    with _serving(tmp_path / "log", "api"):
+        base = f"http://{_told(tmp_path / 'log', 'process.started')['listens_on']}"
+        first, second, third = (
+            httpx.get(f"{base}/v1/verifications", headers={"Authorization": f"Bearer {key}"})
+            for key in (hasty, hasty, other)
+        )
+
+    assert (first.status_code, first.headers["ratelimit-policy"]) == (200, '"key";q=1;w=20')
+    assert (second.status_code, second.headers["content-type"]) == (429, "application/problem+json")
+    assert 18 <= int(second.headers["retry-after"]) <= 20
+    assert third.status_code == 200
