@@ -130,7 +130,8 @@ def test_subscribing_waiting_and_unsubscribing(shell: Any) -> None:
 
 PAGES: dict[str | None, dict[str, Any]] = {
     None: {"items": [{"id": "sub_2", "url": "https://b.example", "enabled": False}], "next_cursor": "more"},
-    "more": {"items": [{"id": "sub_1", "event_types": ["verification.completed"]}], "next_cursor": None},
+    "more": {"items": [], "next_cursor": "last"},
+    "last": {"items": [{"id": "sub_1", "event_types": ["verification.completed"]}], "next_cursor": None},
 }
 DELIVERY = {"id": "dlv_1", "event_id": "evt_1", "state": "dead", "attempt_count": 3, "subscription_id": "sub_1"}
 
@@ -148,7 +149,7 @@ def everything(shell: Any, name: str, *args: Any, transport: httpx.MockTransport
     return asyncio.run(main())
 
 
-def test_subscriptions_are_listed_page_by_page(shell: Any) -> None:
+def test_subscriptions_are_listed_page_by_page_and_an_empty_page_is_not_the_end(shell: Any) -> None:
     transport = httpx.MockTransport(lambda asked: httpx.Response(200, json=PAGES[asked.url.params.get("cursor")]))
 
     listed = everything(shell, "subscriptions", transport=transport)

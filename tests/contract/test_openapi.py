@@ -1,5 +1,6 @@
 """openapi.yaml is the truth, and the code keeps to it: in both directions."""
 
+import json
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import pytest
 from openapi_spec_validator import validate
 
-from tests.contract.contract import Promised, contract, faults, promised, resolved, schema_of
-from vouchpost_gateway.api.app import OPEN_PATHS, ROUTES
+from tests.contract.contract import Promised, answer_faults, contract, faults, promised, resolved, schema_of
+from tests.gateway.api.caller import Caller
+from tests.gateway.api.memory_services import MemoryStore, memory_services
+from vouchpost_gateway.api.app import OPEN_PATHS, ROUTES, create_app
 from vouchpost_gateway.api.operation import Body, NoFields, Operation
 from vouchpost_gateway.api.problems import TYPE_PREFIX
 from vouchpost_gateway.api.query import DEFAULT_LIMIT, MAX_LIMIT
@@ -114,6 +117,46 @@ def test_the_refusals_that_any_caller_can_meet_are_promised(name: str) -> None:
     assert (CODED[name].body is not None) == (answers >= BODY_ANSWERS)
     assert ("{id}" not in name) or "404" in answers
     assert len({answer for answer in answers if answer.startswith("2")}) == 1
+
+
+@pytest.fixture
+def caller() -> Caller:
+    store = MemoryStore()
+    return Caller(create_app(memory_services(store), cursor_key=b"k"), store.issue_key(Scope.ADMIN)[1])
+
+
+@pytest.mark.parametrize("email", ["", "   ", "a@", "Ada <ada@example.org>", "x" * 254])
+def test_text_that_is_no_address_is_accepted_as_it_is_written_down(caller: Caller, email: str) -> None:
+    assert caller.post("/v1/verifications", {"email": email}).status == 202
+    assert "Only what is no text, has more than 254 octets" in PROMISED["POST /v1/verifications"].raw["description"]
+
+
+def test_the_same_body_is_the_same_bytes(caller: Caller) -> None:
+    key = {"idempotency-key": "k", "content-type": "application/json"}
+    bodies = (b'{"email": "a@b.example", "depth": "domain"}', b'{"depth": "domain", "email": "a@b.example"}')
+
+    first, again = (caller.request("POST", "/v1/verifications", content=body, headers=key) for body in bodies)
+
+    assert (first.status, again.status) == (202, 422)
+    assert "The same body is the same bytes" in contract()["components"]["parameters"]["IdempotencyKey"]["description"]
+
+
+def test_a_method_that_is_not_there_is_answered_as_written_down(caller: Caller) -> None:
+    answer = Caller(caller.app).request("PUT", "/v1/keys")
+    responses = {"405": {"$ref": "#/components/responses/MethodNotAllowed"}}
+    written = Promised("PUT", "/v1/keys", {"responses": responses}, ())
+
+    assert answer_faults(written, status=answer.status, headers=answer.headers, body=answer.body) == []
+
+
+def test_every_part_that_is_named_is_used() -> None:
+    """Or spoken of: no operation is about a method that is not there."""
+    kinds, text = ("headers", "parameters", "responses", "schemas"), json.dumps(contract())
+
+    named = {f"{kind}/{name}" for kind in kinds for name in contract()["components"][kind]}
+
+    assert {name for name in named if f'"#/components/{name}"' not in text} == {"responses/MethodNotAllowed"}
+    assert "`components.responses.MethodNotAllowed`" in contract()["info"]["description"]
 
 
 WORDS: dict[str, type[StrEnum]] = {
