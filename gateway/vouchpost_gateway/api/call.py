@@ -113,4 +113,7 @@ class Call:
 
     @property
     def _context(self) -> str:
-        return f"{self.world.name}|{self.principal.partner_id or ''}|{self.path}"
+        """Who sees which list. `kind` is no filter of one list: it says which of two, and their positions differ."""
+        kind = self.query.get("kind")
+        path = self.path if kind is None else f"{self.path}?kind={kind}"
+        return f"{self.world.name}|{self.principal.partner_id or ''}|{path}"

@@ -1,8 +1,10 @@
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
 
 from tests.gateway.api.caller import Caller
 from tests.gateway.api.memory_services import MemoryStore
+from vouchpost_gateway.api.dead_letters import Kind
 from vouchpost_gateway.domain.delivery import DeliveryState
 from vouchpost_gateway.domain.ids import parse_delivery_id, parse_verification_id
 from vouchpost_gateway.domain.world import Scope, World
@@ -43,3 +45,22 @@ def test_which_kind_has_to_be_said(caller: Caller) -> None:
         response = caller.get(PATH + query)
         assert response.status == 422
         assert response.json()["errors"][0]["field"] == "kind"
+
+
+def test_a_cursor_of_one_kind_is_none_of_the_other(caller: Caller, store: MemoryStore, world: World) -> None:
+    """An empty page would say that there is nothing more."""
+    shelf = store.shelf(world)
+    subscription = caller.post("/v1/subscriptions", {"url": "https://example.com/"}).json()["id"]
+    for _ in range(2):
+        caller.post("/v1/verifications", {"email": "a@b.org"})
+        caller.post(f"/v1/subscriptions/{subscription}/test")
+    shelf.verifications.update({stem: replace(one, dead=True) for stem, one in shelf.verifications.items()})
+    shelf.deliveries.update({ref: replace(one, state=DeliveryState.DEAD) for ref, one in shelf.deliveries.items()})
+
+    cursors = {kind: caller.get(f"{PATH}?kind={kind}&limit=1").json()["next_cursor"] for kind in Kind}
+
+    for kind, other in permutations(Kind):
+        assert len(caller.get(f"{PATH}?kind={kind}&cursor={cursors[kind]}").json()["items"]) == 1
+        refused = caller.get(f"{PATH}?kind={kind}&cursor={cursors[other]}")
+        assert refused.status == 400
+        assert refused.json()["type"].endswith(":malformed-cursor")
