@@ -212,7 +212,8 @@ class RequestRefusedError(ApiError):
 
     def __init__(self, *, status: int, title: str, detail: str = "", fields: Sequence[FieldError] = ()) -> None:
         where = "; ".join(f"{field.field}: {field.reason}" for field in fields)
-        super().__init__(" · ".join(part for part in (f"{status} {title}", detail, where) if part))
+        # A gateway's `detail` says of fields nothing that they do not say themselves.
+        super().__init__(" · ".join(part for part in (f"{status} {title}", where or detail) if part))
         self.status = status
         self.title = title
         self.detail = detail

@@ -17,10 +17,11 @@ from rich.text import Text
 from vouchpost.answer import Answer
 from vouchpost.client import Client
 from vouchpost.diagnosis import guess
-from vouchpost.errors import NoMatchingSignatureError, UnreachableError, VouchpostError
+from vouchpost.errors import NoMatchingSignatureError, RequestRefusedError, UnreachableError, VouchpostError
 from vouchpost.listener import RECEIVED, Listener, Pairs
 from vouchpost.message import Message
 from vouchpost.notice import NOTICE_TYPES
+from vouchpost.resources import Subscription
 from vouchpost.shell import is_http_url
 from vouchpost.signature import Verifier
 from vouchpost.verdict import VERDICT_TYPES
@@ -113,11 +114,20 @@ def _secrets(
         raise typer.BadParameter("--subscribe needs an API key: --key vp_test_…, or VOUCHPOST_API_KEY")
     with Client(key=key, url=url, total_s=_PATIENCE_S) as client:
         _remove_earlier(client, listener.url)
-        subscription = client.subscribe(listener.url, description=_DESCRIPTION)
+        subscription = _subscribed(client, listener)
         try:
             yield [subscription.secret]
         finally:
             _remove(client, subscription.id)
+
+
+def _subscribed(client: Client, listener: Listener) -> Subscription:
+    try:
+        return client.subscribe(listener.url, description=_DESCRIPTION)
+    except RequestRefusedError as error:
+        if listener.is_local or "url" not in {field.field for field in error.fields}:
+            raise
+        raise _ended(f"{error}. No subscription leads to {listener.url}: leave --host out, or make it ::1") from error
 
 
 def _remove_earlier(client: Client, url: str) -> None:

@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from typing import Any
 
 from vouchpost.answer import Answer, refused
@@ -28,6 +29,11 @@ class Listener:
     def url(self) -> str:
         host, port = self._server.server_address[:2]
         return f"http://[{host!s}]:{port}/" if ":" in str(host) else f"http://{host!s}:{port}/"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it listens on this machine's own address, the only one that plain HTTP is pushed to."""
+        return ip_address(str(self._server.server_address[0])).is_loopback
 
     def serve(
         self,

@@ -60,3 +60,17 @@ def test_every_error_is_the_same_in_another_process(kind: type[VouchpostError]) 
 
     assert type(there) is kind
     assert (str(there), there.reason, vars(there)) == (str(error), error.reason, vars(error))
+
+
+@pytest.mark.parametrize(
+    ("detail", "fields", "said"),
+    [
+        ("email: is long", [errors.FieldError("email", "is long")], "422 Refused · email: is long"),
+        ("Used before.", [], "422 Refused · Used before."),
+        ("", [], "422 Refused"),
+    ],
+)
+def test_a_refusal_says_everything_once(detail: str, fields: list[errors.FieldError], said: str) -> None:
+    error = RequestRefusedError(status=422, title="Refused", detail=detail, fields=fields)
+
+    assert (str(error), error.detail) == (said, detail)

@@ -18,6 +18,9 @@ import pytest
 
 from tests.consumers.deliveries import SECRET, event, headers
 from tests.consumers.served import Handler, ServedGateway, serving
+from vouchpost_gateway.api.problems import problem
+from vouchpost_gateway.domain.errors import InvalidField
+from vouchpost_gateway.domain.url import UrlPolicy, parse_url
 from vouchpost_gateway.embedded.ports import free_port
 
 
@@ -34,7 +37,14 @@ class _Subscriptions(Handler):
     server: Gateway
 
     def do_POST(self) -> None:  # noqa: N802 -- http.server names it
-        self.server.asked.append(("POST", self.path, self.content()))
+        content = self.content()
+        try:
+            parse_url(content["url"], policy=UrlPolicy(allow_loopback_http=True))
+        except InvalidField as error:
+            refusal = problem(error)
+            self.answer(refusal.status, refusal.body)
+            return
+        self.server.asked.append(("POST", self.path, content))
         self.answer(201, json.dumps({"id": "sub_1", "secret": SECRET}).encode())
 
     def do_GET(self) -> None:  # noqa: N802 -- http.server names it
@@ -110,6 +120,16 @@ def test_what_an_earlier_one_left_behind_on_this_port_is_removed(gateway: Gatewa
 
     removed = [path.rpartition("/")[2] for method, path, _ in gateway.asked if method == "DELETE"]
     assert removed == ["sub_left", "sub_1"]
+
+
+def test_a_host_that_no_subscription_can_name_is_said_once_and_what_to_do(gateway: Gateway) -> None:
+    process = listen("--subscribe", "--url", gateway.url, "--key", "vp_test_1", "--host", "0.0.0.0")
+    printed, _ = process.communicate(timeout=20)
+
+    assert process.returncode == 1
+    assert printed.startswith("422 Fields are not acceptable · url: must start with https://, or http:// to this mach")
+    assert printed.count("must start with") == 1
+    assert "leave --host out" in printed
 
 
 def test_a_subscription_that_cannot_be_removed_is_named() -> None:
