@@ -42,6 +42,8 @@ class Verifier(Protocol):
 class TenantPolicies(Protocol):
     async def cached(self, world: World) -> TenantPolicy: ...
 
+    async def read(self, world: World) -> TenantPolicy: ...
+
 
 class VerifyRecords(Protocol):
     async def view(self, world: World, stem: str) -> Verification | None: ...
@@ -75,7 +77,9 @@ class Verify:
         verification = await self.records.view(lane.world, claim.item)
         if verification is None:
             return Done(Settlement(SettlementKind.DONE, claim.item, claim.token))
-        policy = await self.policies.cached(lane.world)
+        # Who changes the policy and asks for its judgement at once means the new one, and nobody asks a second time.
+        policies = self.policies.read if claim.note == JUDGE_AGAIN else self.policies.cached
+        policy = await policies(lane.world)
         if claim.claims > _MAX_CLAIMS:
             verdict = _unknown(ReasonCode.POISONED, self.verifier.policy_version(policy))
             return await self._commit_checked(lane, claim, turn, verification, verdict, took_ms=0, now_ms=turn.now_ms)

@@ -112,6 +112,21 @@ def test_a_verdict_is_judged_again_without_a_check_and_told_as_the_next_revision
     assert len(verifier.asked) == 1
 
 
+def test_who_asks_to_judge_again_right_after_a_change_of_policy_is_judged_by_the_new_one(bench: Bench) -> None:
+    """The worker read the old policy a moment ago, and reads it again for checks every two seconds only."""
+    stem = bench.accept().stem
+    verify = _verify(bench, Scripted(VALID))
+    _worked(bench, verify)
+    bench.run(_policies(bench).write(bench.world, RISKY_ROLES))
+
+    _enlist(bench, stem, JUDGE_AGAIN)
+    _worked(bench, verify)
+
+    verdict = _view(bench, stem).verdict
+    assert verdict is not None
+    assert (verdict.status, verdict.policy_version) == (Status.RISKY, f"1{RISKY_ROLES.version}")
+
+
 def test_a_verdict_that_stays_the_same_is_told_nobody_again(bench: Bench) -> None:
     verifier = Scripted(VALID)
     stem = bench.accept().stem

@@ -45,7 +45,8 @@ class Scripted:
 
     def judge_again(self, verdict: Verdict, tenant: TenantPolicy) -> Verdict:
         self.judged.append(verdict)
-        return replace(verdict, status=tenant.statuses.get("role_account", verdict.status))
+        status = tenant.statuses.get("role_account", verdict.status)
+        return replace(verdict, status=status, policy_version=self.policy_version(tenant))
 
     def normalised(self, address: str) -> str | None:
         return address.lower() if "@" in address else None
