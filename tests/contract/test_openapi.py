@@ -103,6 +103,7 @@ def test_the_scope_that_is_needed_is_written_down(name: str) -> None:
         return
     shown = "subscriptions:all" if scope is Scope.SUBSCRIPTIONS_OWN else scope.value
     assert f"`{shown}`" in text
+    assert CODED[name].shows is None or f"`{CODED[name].shows}`" in text
 
 
 BODY_ANSWERS = {"413", "415"}

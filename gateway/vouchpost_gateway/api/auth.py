@@ -17,9 +17,12 @@ def require(principal: Principal, scope: Scope | None) -> None:
     """NotAllowed unless the key covers the scope. A partner's key covers its own subscriptions, whatever it claims."""
     if scope is None:
         return
-    beyond_partner = principal.partner_id is not None and scope is not Scope.SUBSCRIPTIONS_OWN
-    if beyond_partner or not principal.may(scope):
-        raise NotAllowed
+    if principal.partner_id is not None and scope is not Scope.SUBSCRIPTIONS_OWN:
+        raise NotAllowed("The key of a partner covers its own subscriptions only.")
+    if not principal.may(scope):
+        # Only a partner's key can have the narrower scope.
+        missing = Scope.SUBSCRIPTIONS_ALL if scope is Scope.SUBSCRIPTIONS_OWN else scope
+        raise NotAllowed(f"The API key does not have the scope {missing}.")
 
 
 def viewer(principal: Principal) -> str | None:

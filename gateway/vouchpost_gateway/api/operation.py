@@ -35,7 +35,8 @@ AnyBody = TypeVar("AnyBody", bound=Body)
 class Operation:
     """`scope` None means that any good key will do; `body` None that no body is read.
 
-    `keyed` says that an idempotency key makes a repeat harmless.
+    `keyed` says that an idempotency key makes a repeat harmless. `shows` is the scope that the answer needs besides,
+    when it shows what only that scope may read.
     """
 
     run: Handler
@@ -43,6 +44,7 @@ class Operation:
     query: frozenset[str] = frozenset()
     body: type[Body] | None = None
     keyed: bool = False
+    shows: Scope | None = None
 
 
 def reads(handler: Handler, scope: Scope | None, *, query: frozenset[str] = frozenset()) -> Operation:
@@ -50,7 +52,7 @@ def reads(handler: Handler, scope: Scope | None, *, query: frozenset[str] = froz
     return Operation(handler, scope, query)
 
 
-def acts(handler: Handler, scope: Scope | None) -> Operation:
+def acts(handler: Handler, scope: Scope | None, *, shows: Scope | None = None) -> Operation:
     """An operation whose body may be empty or `{}`."""
 
     async def run(call: Call) -> Answer:
@@ -58,7 +60,7 @@ def acts(handler: Handler, scope: Scope | None) -> Operation:
             validated(NoFields, parse_object(call.raw))
         return await handler(call)
 
-    return Operation(run, scope, body=NoFields)
+    return Operation(run, scope, body=NoFields, shows=shows)
 
 
 def writes(

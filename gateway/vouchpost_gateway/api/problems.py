@@ -76,7 +76,7 @@ KINDS: dict[type[VouchpostError], Kind] = {
     NotAuthenticated: Kind(
         "not-authenticated", "No valid API key", 401, "The API key is missing, wrong, revoked or expired."
     ),
-    NotAllowed: Kind("not-allowed", "The API key may not do this", 403, "The scopes of the API key do not cover this."),
+    NotAllowed: Kind("not-allowed", "The API key may not do this", 403),
     NotFound: Kind("not-found", "There is no such thing", 404),
     NoSuchPath: Kind("no-such-path", "There is nothing here", 404),
     MethodNotAllowed: Kind("method-not-allowed", "This path does not know the method", 405),

@@ -41,6 +41,7 @@ class Resource(Endpoint):
         principal = await sign_in(authentication, picked.authorization)
         headers.extend(self._edge.buckets.take(principal.key_id))
         require(principal, operation.scope)
+        require(principal, operation.shows)
         query = parse_query(scope["query_string"], known=operation.query)
         raw = b""
         if operation.body is not None:

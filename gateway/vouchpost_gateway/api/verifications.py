@@ -149,6 +149,10 @@ ROUTES: dict[str, dict[str, Operation]] = {
         "GET": reads(show, Scope.VERIFICATIONS_READ, query=frozenset({"wait"})),
         "DELETE": reads(erase, Scope.VERIFICATIONS_WRITE),
     },
-    "/v1/verifications/{id}/recheck": {"POST": once(acts(recheck, Scope.VERIFICATIONS_WRITE))},
-    "/v1/verifications/{id}/judge": {"POST": once(acts(judge_again, Scope.VERIFICATIONS_WRITE))},
+    "/v1/verifications/{id}/recheck": {
+        "POST": once(acts(recheck, Scope.VERIFICATIONS_WRITE, shows=Scope.VERIFICATIONS_READ))
+    },
+    "/v1/verifications/{id}/judge": {
+        "POST": once(acts(judge_again, Scope.VERIFICATIONS_WRITE, shows=Scope.VERIFICATIONS_READ))
+    },
 }

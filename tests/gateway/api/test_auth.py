@@ -5,7 +5,8 @@ from starlette.types import ASGIApp
 
 from tests.gateway.api.caller import Caller, Response
 from tests.gateway.api.memory_services import NOW_MS, MemoryStore
-from vouchpost_gateway.domain.world import Mode, Scope
+from vouchpost_gateway.domain.ids import parse_verification_id
+from vouchpost_gateway.domain.world import Mode, Scope, World
 
 PATH = "/v1/verifications"
 
@@ -85,8 +86,9 @@ SCOPE_NEEDED = [
     ("GET", "/v1/verifications", Scope.VERIFICATIONS_READ),
     ("GET", "/v1/verifications/vrf_00000000000000000000000000", Scope.VERIFICATIONS_READ),
     ("DELETE", "/v1/verifications/vrf_00000000000000000000000000", Scope.VERIFICATIONS_WRITE),
-    ("POST", "/v1/verifications/vrf_00000000000000000000000000/recheck", Scope.VERIFICATIONS_WRITE),
-    ("POST", "/v1/verifications/vrf_00000000000000000000000000/judge", Scope.VERIFICATIONS_WRITE),
+    # Two scopes at once: no other one alone will do.
+    ("POST", "/v1/verifications/vrf_00000000000000000000000000/recheck", Scope.ADMIN),
+    ("POST", "/v1/verifications/vrf_00000000000000000000000000/judge", Scope.ADMIN),
     ("GET", "/v1/policy", Scope.ADMIN),
     ("PUT", "/v1/policy", Scope.ADMIN),
     ("POST", "/v1/subscriptions", Scope.SUBSCRIPTIONS_ALL),
@@ -120,6 +122,26 @@ def test_only_the_needed_scope_or_admin_opens_an_operation(
         status = caller_with(scope).request(method, path, BODIES.get(path) if method == "POST" else None).status
 
         assert (status != 403) == (scope in {needed, Scope.ADMIN}), scope
+
+
+@pytest.mark.parametrize("action", ["recheck", "judge"])
+def test_who_may_not_read_verifications_is_shown_none_by_what_changes_them(
+    caller: Caller, caller_with: Callable[..., Caller], store: MemoryStore, world: World, action: str
+) -> None:
+    """Neither at once, nor as the repeat of what somebody else was shown under the same idempotency key."""
+    identifier = caller.post(PATH, {"email": "ada@example.org"}).json()["id"]
+    store.give_verdict(world, parse_verification_id(identifier))
+    path, key = f"{PATH}/{identifier}/{action}", {"idempotency-key": "again"}
+    both = caller_with(Scope.VERIFICATIONS_WRITE, Scope.VERIFICATIONS_READ)
+
+    assert both.post(path, headers=key).status == 202
+    for present, missing in [
+        (Scope.VERIFICATIONS_WRITE, Scope.VERIFICATIONS_READ),
+        (Scope.VERIFICATIONS_READ, Scope.VERIFICATIONS_WRITE),
+    ]:
+        refused = caller_with(present).post(path, headers=key)
+        assert refused.status == 403
+        assert missing in refused.json()["detail"]
 
 
 def test_a_key_without_scopes_may_nothing(caller_with: Callable[..., Caller]) -> None:
