@@ -91,9 +91,10 @@ class DeliveryRecords:
         if ended is not None and ended.state is not DeliveryState.PENDING:
             return _delivery(ref, kind, ended, due_ms=None)
         lane, item = deliveries(world, ref.subscription_number), ref.event.item
-        state, exists, *scores = await asyncio.gather(
+        state, exists, not_before, *scores = await asyncio.gather(
             self.store.call("HGET", keys.lane_part(lane, "s"), item),
             self.store.call("EXISTS", keys.lane_part(lane, "m")),
+            self.store.call("HGET", keys.lane_part(lane, "m"), "not_before"),
             *(self.store.call("ZSCORE", keys.lane_part(lane, part), item) for part in "012f"),
         )
         progress = unpack_delivery_state(state) if state else ended or DeliveryProgress()
@@ -101,6 +102,8 @@ class DeliveryRecords:
             dropped = DeliveryProgress(DeliveryState.DROPPED, progress.attempt_count, progress.attempts)
             return _delivery(ref, kind, dropped, due_ms=None)
         due = next((int(float(score)) for score in scores[:3] if score is not None), None)
+        if due is not None:
+            due = max(due, int(not_before or 0))
         return _delivery(ref, kind, progress, due_ms=due)
 
     async def latest(
@@ -126,11 +129,19 @@ class DeliveryRecords:
         return [answer for answer in found if isinstance(answer, Delivery)]
 
     async def resend(
-        self, world: World, ref: DeliveryRef, *, queue: int, now_ms: int, draw: Draw | None = None
+        self,
+        world: World,
+        ref: DeliveryRef,
+        *,
+        queue: int,
+        now_ms: int,
+        draw: Draw | None = None,
+        ends_rest: bool = False,
     ) -> list[Ring]:
         """Puts a delivery in line again, its schedule begun anew; one in flight is left alone. NotFound when gone.
 
-        With the same draw it does so once, however the delivery went on meanwhile. Each time adds to the record, which
+        With the same draw it does so once, however the delivery went on meanwhile. With `ends_rest` it is tried now,
+        even where its subscription's server had asked to be left alone for longer. Each time adds to the record, which
         is rewritten whole: Conflict once it is full.
         """
         record = await self.record(world, ref.event.stem)
@@ -151,7 +162,7 @@ class DeliveryRecords:
         dead_id = ref.event.item + encode(ref.subscription_number, 4)
         arguments = (
             *(lane.id, ref.event.item, pack_delivery_state(again), section, dead_id, queue),
-            *(self.bells.ring_ms, keys.WAKE_CHANNEL, LATEST_CAP, _MOST_RECORD_BYTES, self.drawn_ms),
+            *(self.bells.ring_ms, keys.WAKE_CHANNEL, LATEST_CAP, _MOST_RECORD_BYTES, self.drawn_ms, int(ends_rest)),
         )
         answer, generation, slow = await self.store.run(_RESEND, names, arguments)
         if answer == b"gone":

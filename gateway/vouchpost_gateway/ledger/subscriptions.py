@@ -129,11 +129,13 @@ class SubscriptionRecords:
         event: Event | None = None,
         targets: Sequence[int] = (),
         set_revision: int | None = None,
+        moved: bool = False,
     ) -> list[Ring]:
         """Stores a subscription at `changed.version`, whose predecessor must be the stored one; Conflict otherwise.
 
         With an event, it and its deliveries to `targets` are part of the same write; Conflict when the set is no
-        longer the one that they were matched in.
+        longer the one that they were matched in. One that `moved` begins anew, without the failures and the rest that
+        the server before is to blame for.
         """
         expected = 0 if new else changed.version - 1
         seal = await self.tenants.seal(world)
@@ -146,6 +148,7 @@ class SubscriptionRecords:
             event=event,
             targets=targets,
             set_revision=set_revision,
+            anew=moved,
         )
         if reply[0] == b"full":
             raise Conflict(f"there are {MAX_PER_WORLD} subscriptions already")
@@ -159,9 +162,11 @@ class SubscriptionRecords:
         if reply[0] == b"changed" and subscription.number in (await self.fresh(world)).by_number:
             raise Conflict("the subscription was changed by someone else; read it again")
 
-    async def announce(self, world: World, event: Event, targets: Sequence[int]) -> list[Ring]:
-        """Stores an event that stands alone with its deliveries. A repeat finds its record."""
-        reply = await self._run(world, targets[0] if targets else 0, event=event, targets=targets)
+    async def announce(
+        self, world: World, event: Event, targets: Sequence[int], *, ends_rest: bool = False
+    ) -> list[Ring]:
+        """Stores an event that stands alone with its deliveries. A repeat finds its record, and ends no rest."""
+        reply = await self._run(world, targets[0] if targets else 0, event=event, targets=targets, anew=ends_rest)
         return rings(reply[1])
 
     async def _is_stored(self, world: World, changed: Subscription) -> bool:
@@ -179,6 +184,7 @@ class SubscriptionRecords:
         event: Event | None = None,
         targets: Sequence[int] = (),
         set_revision: int | None = None,
+        anew: bool = False,
     ) -> Any:
         lane = deliveries(world, number)
         lanes = [deliveries(world, target) for target in targets]
@@ -194,7 +200,8 @@ class SubscriptionRecords:
         arguments: list[Argument] = [lane.id, encode(number, 4), expected]
         arguments += (packed, int(paused), MAX_PER_WORLD, self.bells.ring_ms, keys.WAKE_CHANNEL)
         arguments += (event.stem if event else "", hour, item, HEAD, tail, LATEST_CAP)
-        arguments += (len(lanes), *(target.id for target in lanes), "" if set_revision is None else set_revision)
+        arguments += (len(lanes), *(target.id for target in lanes))
+        arguments += ("" if set_revision is None else set_revision, int(anew))
         return await self.store.run(_WRITE, names, arguments)
 
 

@@ -37,7 +37,14 @@ _PACE_MS = 20
 
 class ResendRecords(Protocol):
     async def resend(
-        self, world: World, ref: DeliveryRef, *, queue: int, now_ms: int, draw: Draw | None = ...
+        self,
+        world: World,
+        ref: DeliveryRef,
+        *,
+        queue: int,
+        now_ms: int,
+        draw: Draw | None = ...,
+        ends_rest: bool = ...,
     ) -> list[Ring]: ...
 
     async def events_of(self, world: World, stem: str) -> list[tuple[Event, dict[int, DeliveryState]]]:
@@ -69,13 +76,14 @@ class Resend:
     async def one(self, world: World, ref: DeliveryRef, *, draw: Draw | None = None) -> None:
         """One delivery, due now; with the same draw, once.
 
+        Where the subscription rests, it is tried again, and what else waits goes along.
         NotFound when its event or subscription is gone; Conflict while it is disabled.
         """
         subscription = await self.subscriptions.find(world, ref.subscription_number)
         if subscription is not None and not subscription.enabled:
             raise Conflict("the subscription is disabled; enable it first")
         now_ms = self.now_ms()  # not the draw's: a schedule that began hours ago would end too soon
-        self.ring(await self.records.resend(world, ref, queue=_QUEUE_BY_HAND, now_ms=now_ms, draw=draw))
+        self.ring(await self.records.resend(world, ref, queue=_QUEUE_BY_HAND, now_ms=now_ms, draw=draw, ends_rest=True))
 
     async def all_since(
         self, world: World, subscription: Subscription, *, since_ms: int, until_ms: int | None

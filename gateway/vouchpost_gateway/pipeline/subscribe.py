@@ -55,11 +55,14 @@ class SubscriptionRecords(Protocol):
         event: Event | None = ...,
         targets: Sequence[int] = ...,
         set_revision: int | None = ...,
+        moved: bool = ...,
     ) -> list[Ring]: ...
 
     async def remove(self, world: World, subscription: Subscription) -> None: ...
 
-    async def announce(self, world: World, event: Event, targets: Sequence[int]) -> list[Ring]: ...
+    async def announce(
+        self, world: World, event: Event, targets: Sequence[int], *, ends_rest: bool = ...
+    ) -> list[Ring]: ...
 
 
 class Partners(Protocol):
@@ -150,7 +153,11 @@ class Subscribe:
         return Page(page[:limit], page[limit - 1].id if len(page) > limit else None)
 
     async def replace(self, world: World, partner_id: str | None, changed: Subscription) -> Subscription:
-        """Stores a change to what was read at `changed.version`; Conflict when someone else was faster."""
+        """Stores a change to what was read at `changed.version`; Conflict when someone else was faster.
+
+        At another URL it begins anew, as one that is enabled does: what the server before asked for or failed in is not
+        held against this one.
+        """
         before = await self.get(world, partner_id, changed.id)
         if before.version != changed.version:
             raise Conflict("the subscription was changed by someone else; read it again")
@@ -163,7 +170,7 @@ class Subscribe:
             disabled_reason=None if changed.enabled else (before.disabled_reason or DisabledReason.BY_OWNER),
             disabled_ms=None if changed.enabled else (before.disabled_ms or self.now_ms()),
         )
-        self.ring(await self.records.write(world, stored, new=False))
+        self.ring(await self.records.write(world, stored, new=False, moved=stored.url != before.url))
         return stored
 
     async def delete(self, world: World, partner_id: str | None, subscription_id: str) -> None:
@@ -196,14 +203,14 @@ class Subscribe:
     async def test(
         self, world: World, partner_id: str | None, subscription_id: str, *, draw: Draw | None = None
     ) -> DeliveryRef:
-        """Sends one `subscription.test` event to this subscription alone; with the same draw, the same one."""
+        """Sends one `subscription.test` event to this subscription alone, now; with the same draw, the same one."""
         subscription = await self.get(world, partner_id, subscription_id)
         if not subscription.enabled:
             raise Conflict("the subscription is disabled; enable it first")
         data = {"subscription_id": subscription.id, "message": "A test event: your receiver works."}
         drawn = draw or self.draw()
         event = _event(drawn, EventType.SUBSCRIPTION_TEST, data, at_ms=drawn.now_ms)
-        self.ring(await self.records.announce(world, event, [subscription.number]))
+        self.ring(await self.records.announce(world, event, [subscription.number], ends_rest=True))
         return DeliveryRef(EventRef(event.stem, 0), subscription.number)
 
     async def disable(self, world: World, number: int, reason: DisabledReason, *, now_ms: int) -> None:

@@ -7,7 +7,7 @@ from vouchpost_gateway.domain.delivery import Attempt, DeliveryProgress, Deliver
 from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import NotFound
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
-from vouchpost_gateway.domain.lane import Settlement, SettlementKind
+from vouchpost_gateway.domain.lane import LaneNews, NextStep, Settlement, SettlementKind
 from vouchpost_gateway.domain.page import Span
 from vouchpost_gateway.domain.subscription import Subscription
 from vouchpost_gateway.domain.world import Mode
@@ -36,6 +36,17 @@ def test_a_delivery_in_line_shows_its_attempts_and_when_the_next_one_is_due(benc
     assert (delivery.state, delivery.attempt_count, delivery.attempts) == (DeliveryState.PENDING, 1, (FAILED,))
     assert delivery.next_attempt_ms is not None
     assert 50_000 < delivery.next_attempt_ms - bench.now_ms() <= 60_000
+
+
+def test_a_delivery_whose_subscription_rests_is_due_when_the_rest_is_over(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    ref = _ref(bench, subscription)
+    bench.turn(bench.lane_of(subscription), news=LaneNews(throttle_ms=3_600_000))
+
+    delivery = bench.run(bench.deliveries.get(bench.world, ref))
+
+    assert delivery.next_attempt_ms is not None
+    assert 3_590_000 < delivery.next_attempt_ms - bench.now_ms() <= 3_600_000
 
 
 def test_a_delivery_that_ended_shows_how_and_when(bench: Bench) -> None:
@@ -158,3 +169,35 @@ def test_a_resend_asked_for_again_rings_where_nobody_was_rung_and_leaves_nothing
     assert [ring.lane_id for ring in rung] == [lane.id, lane.id]
     (name,) = [key for key in set(bench.raw.keys("*")) - before if b":a:" in key]
     assert 86_000_000 < bench.raw.pttl(name) <= 86_400_000
+
+
+def _resting(bench: Bench) -> tuple[Subscription, DeliveryRef]:
+    """One dead letter and one that waits, of a subscription whose server asked for a day of rest."""
+    subscription = bench.subscribe()
+    ref = _ref(bench, subscription)
+    _settle(bench, subscription, SettlementKind.DEAD, DeliveryProgress(DeliveryState.DEAD, 1))
+    _ref(bench, subscription)
+    lane = bench.lane_of(subscription)
+    bench.turn(lane, news=LaneNews(throttle_ms=86_400_000), step=NextStep.END)
+    return subscription, ref
+
+
+def test_a_resend_that_ends_the_rest_rings_for_all_that_waited(bench: Bench) -> None:
+    subscription, ref = _resting(bench)
+    lane = bench.lane_of(subscription)
+
+    rings = bench.run(bench.deliveries.resend(bench.world, ref, queue=0, now_ms=START_MS, ends_rest=True))
+
+    assert [ring.lane_id for ring in rings] == [lane.id]
+    assert bench.due(lane) == min(bench.waiting(lane).values())
+    assert len(bench.turn(lane, want=2).claims) == 1, "no more at once than before"
+
+
+def test_a_resend_that_leaves_the_rest_is_due_after_it(bench: Bench) -> None:
+    subscription, ref = _resting(bench)
+
+    rings = bench.run(bench.deliveries.resend(bench.world, ref, queue=2, now_ms=START_MS))
+
+    assert rings == []
+    assert bench.turn(bench.lane_of(subscription), want=2).claims == ()
+    assert (bench.due(bench.lane_of(subscription)) or 0) > bench.now_ms() + 86_000_000

@@ -1,4 +1,5 @@
 import dataclasses
+from functools import partial
 
 import pytest
 
@@ -6,7 +7,7 @@ from tests.gateway.ledger.bench import START_MS, Bench
 from vouchpost_gateway.domain.errors import Conflict, NotFound
 from vouchpost_gateway.domain.event import Event, EventType, build
 from vouchpost_gateway.domain.ids import DeliveryRef
-from vouchpost_gateway.domain.lane import LaneNews, Settlement, SettlementKind
+from vouchpost_gateway.domain.lane import LaneLimits, LaneNews, NextStep, Settlement, SettlementKind
 from vouchpost_gateway.domain.subscription import Subscription
 from vouchpost_gateway.domain.world import Mode
 from vouchpost_gateway.ledger import keys
@@ -284,6 +285,70 @@ def test_enabling_forgets_the_failures_and_rings_for_what_waited(bench: Bench) -
 
     assert [ring.lane_id for ring in rings] == [lane.id]
     assert bench.turn(lane).failures == 0
+
+
+def _resting(bench: Bench) -> Subscription:
+    """One delivery waits for a subscription whose server failed, and asked for a day of rest."""
+    made = bench.subscribe()
+    bench.announce(made)
+    news = LaneNews(failed=20, throttle_ms=86_400_000, slowdowns=3)
+    bench.turn(bench.lane_of(made), news=news, step=NextStep.END)
+    return made
+
+
+def test_a_subscription_that_moved_begins_anew_and_is_rung_for_what_waited(bench: Bench) -> None:
+    made = _resting(bench)
+    lane = bench.lane_of(made)
+    after = dataclasses.replace(made, url="https://second.example/", version=2)
+
+    rings = bench.run(bench.subscriptions.write(bench.world, after, new=False, moved=True))
+
+    assert [ring.lane_id for ring in rings] == [lane.id]
+    assert bench.due(lane) == min(bench.waiting(lane).values())
+    turn = bench.turn(lane, want=1)
+    assert (turn.failing_since_ms, turn.failures, turn.slowdowns, len(turn.claims)) == (None, 0, 0, 1)
+
+
+def test_another_change_leaves_a_subscription_its_rest_and_its_failures(bench: Bench) -> None:
+    made = _resting(bench)
+
+    bench.change(made, description="still the same server")
+
+    turn = bench.turn(bench.lane_of(made), want=1)
+    assert (turn.failures, turn.slowdowns, turn.claims) == (20, 3, ())
+
+
+def test_an_announcement_that_ends_the_rest_rings_for_all_that_waited(bench: Bench) -> None:
+    """Once: a repeat, whose answer was lost, must not end the rest that the server asked for meanwhile."""
+    made = _resting(bench)
+    lane = bench.lane_of(made)
+    event = _event(bench)
+    announcing = partial(bench.subscriptions.announce, bench.world, event, [made.number], ends_rest=True)
+
+    rings = bench.run(announcing())
+
+    assert [ring.lane_id for ring in rings] == [lane.id]
+    assert bench.due(lane) == min(bench.waiting(lane).values())
+    bench.turn(lane, news=LaneNews(throttle_ms=86_400_000), step=NextStep.END)
+    assert bench.run(announcing()) == []
+    assert bench.turn(lane, want=2).claims == ()
+
+
+def test_a_slow_lane_whose_wait_is_ended_looks_in_vain_while_its_tenants_places_are_taken(bench: Bench) -> None:
+    """Its wait is for a place, too, and a test by hand is no way past the others."""
+    limits = LaneLimits(lease_ms=60_000, lane_cap=16, world_fast_cap=100, world_slow_cap=1)
+    first, second = bench.subscribe(), bench.subscribe()
+    for subscription in (first, second):
+        bench.announce(subscription)
+        bench.turn(bench.lane_of(subscription), news=LaneNews(slow=True), limits=limits)
+        bench.turn(bench.lane_of(subscription), want=1, limits=limits)
+    waits = bench.lane_of(second)
+
+    bench.run(bench.subscriptions.announce(bench.world, _event(bench), [second.number], ends_rest=True))
+
+    assert (bench.due(waits) or 0) <= bench.now_ms()
+    assert bench.turn(waits, want=1, limits=limits).claims == ()
+    assert (bench.due(waits) or 0) > bench.now_ms() + 4000
 
 
 def test_there_are_only_so_many_subscriptions_and_a_removal_makes_room(

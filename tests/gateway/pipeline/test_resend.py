@@ -1,4 +1,6 @@
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -8,7 +10,7 @@ from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
 from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import Conflict, InvalidField, NotFound
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
-from vouchpost_gateway.domain.lane import Settlement, SettlementKind, recoveries
+from vouchpost_gateway.domain.lane import LaneNews, Settlement, SettlementKind, recoveries
 from vouchpost_gateway.domain.subscription import DisabledReason, Subscription
 from vouchpost_gateway.ledger import keys
 from vouchpost_gateway.ledger.record import pack_delivery
@@ -239,3 +241,52 @@ def test_nothing_is_recovered_from_the_future(bench: Bench) -> None:
 
     with pytest.raises(InvalidField, match="since"):
         bench.run(_resend(bench).all_since(bench.world, subscription, since_ms=START_MS + 1, until_ms=None))
+
+
+async def _by_resend(bench: Bench, _made: Subscription, ref: DeliveryRef) -> None:
+    await _resend(bench).one(bench.world, ref)
+
+
+async def _by_test(bench: Bench, made: Subscription, _ref: DeliveryRef) -> None:
+    await _subscribe(bench).test(bench.world, None, made.id)
+
+
+async def _by_moving(bench: Bench, made: Subscription, _ref: DeliveryRef) -> None:
+    await _subscribe(bench).replace(bench.world, None, replace(made, url="https://second.example/"))
+
+
+async def _by_describing(bench: Bench, made: Subscription, _ref: DeliveryRef) -> None:
+    await _subscribe(bench).replace(bench.world, None, replace(made, description="of the same server"))
+
+
+@pytest.mark.parametrize(
+    ("act", "claimed"),
+    [
+        pytest.param(_by_resend, 1, id="resend by hand"),
+        pytest.param(_by_test, 1, id="test"),
+        pytest.param(_by_moving, 1, id="another URL"),
+        pytest.param(_by_describing, 0, id="another description"),
+    ],
+)
+def test_the_day_of_rest_that_a_server_asked_for_ends_when_somebody_wants_it_tried(
+    bench: Bench, act: Callable[[Bench, Subscription, DeliveryRef], Coroutine[Any, Any, None]], claimed: int
+) -> None:
+    subscription = bench.subscribe()
+    ref = DeliveryRef(bench.delivered_to(subscription), subscription.number)
+    lane = bench.lane_of(subscription)
+    bench.turn(lane, news=LaneNews(failed=1, throttle_ms=86_400_000))
+
+    bench.run(act(bench, subscription, ref))
+
+    assert len(bench.turn(lane, want=1).claims) == claimed
+
+
+def test_a_recovery_leaves_a_subscription_the_rest_that_its_server_asked_for(bench: Bench) -> None:
+    subscription = bench.subscribe()
+    bench.delivered_to(subscription)
+    _settled(bench, subscription, DeliveryState.DEAD)
+    lane = bench.lane_of(subscription)
+    bench.turn(lane, news=LaneNews(failed=1, throttle_ms=86_400_000))
+
+    assert len(_recovered(bench, subscription)) == 1
+    assert bench.turn(lane, want=1).claims == ()

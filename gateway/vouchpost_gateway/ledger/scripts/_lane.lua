@@ -101,6 +101,10 @@ local function hand_out(lane, lines, latest, latest_cap)
   redis.call('ZREMRANGEBYRANK', lane[LATEST], 0, -latest_cap - 1)
 end
 
+-- Somebody wants this lane to try now, whatever it was told to wait for: how many may go at once stays as it is, and the
+-- next answer that asks for a rest makes it rest again.
+local function end_rest(lane) redis.call('HDEL', lane[META], 'not_before') end
+
 local function due_of(lane) return number_of(redis.call('ZSCORE', lane[DUE], lane.id)) end
 
 -- After adding work, with the time at which the index has the lane due: decides whether to ring. Only idle -> rung rings;

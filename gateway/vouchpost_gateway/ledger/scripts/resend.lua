@@ -4,7 +4,7 @@
 -- that delivery went on.
 -- KEYS: the subscription's lane, record, dead deliveries, and with a draw: that it was carried out
 -- ARGV: lane id, item, state, section, delivery id (without prefix), queue, ring ms, wake channel, latest cap,
---       most bytes of a record, ttl ms of what was carried out
+--       most bytes of a record, ttl ms of what was carried out, '1' when the lane's rest ends
 -- Answers {'ok' | 'in_flight' | 'gone' | 'full', generation to ring or '', slow}
 local lane = lane_at(1, ARGV[1])
 local record, dead_letters = KEYS[12], KEYS[13]
@@ -38,4 +38,5 @@ if not waiting then
   redis.call('ZADD', lane[LATEST], 0, item)
   redis.call('ZREMRANGEBYRANK', lane[LATEST], 0, -tonumber(ARGV[9]) - 1)
 end
+if ARGV[12] == '1' then end_rest(lane) end
 return rung(now)

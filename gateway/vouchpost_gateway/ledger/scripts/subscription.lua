@@ -5,7 +5,8 @@
 -- ARGV: lane id, number (4 characters), version expected ('' when the subscription is not written), the subscription
 --       ('' deletes it), paused ('1' | '0'), maximum number of subscriptions, ring ms, wake channel,
 --       stem ('' for no event), hour, item, record head, record tail, latest cap, number of targets, then their ids,
---       then the revision of the set they were matched in ('' for any)
+--       then the revision of the set they were matched in ('' for any), and '1' where the failures and the rest of a
+--       subscription that is written are forgotten, as it moved, or the rest of the targets, which are to be tried now
 -- Answers {'ok' | 'changed' | 'full', {lane id, generation, slow, …}}
 local lane = lane_at(1, ARGV[1])
 local subscriptions, versions, changes = KEYS[12], KEYS[13], KEYS[14]
@@ -18,7 +19,7 @@ if expected ~= '' then
   if version == '0' and redis.call('HLEN', subscriptions) >= tonumber(ARGV[6]) then return {'full', {}} end
 end
 if stem ~= '' and redis.call('EXISTS', KEYS[15]) == 1 then return {'ok', {}} end
-local set_revision = ARGV[16 + tonumber(ARGV[15])]
+local set_revision, anew = ARGV[16 + tonumber(ARGV[15])], ARGV[17 + tonumber(ARGV[15])] == '1'
 if set_revision ~= '' and (redis.call('HGET', lane[COUNTERS], 'subscriptions') or '0') ~= set_revision then
   return {'changed', {}}
 end
@@ -53,7 +54,7 @@ if expected ~= '' then
     if paused == '1' then
       redis.call('HSET', lane[META], 'paused', 1)
     else
-      if redis.call('HDEL', lane[META], 'paused') == 1 then
+      if redis.call('HDEL', lane[META], 'paused') == 1 or anew then
         redis.call('HDEL', lane[META], 'failing_since', 'failures', 'slowdowns', 'not_before')
       end
     end
@@ -70,7 +71,14 @@ if stem ~= '' then
     local target = lane_at(18 + (i - 1) * LANE_KEYS, ARGV[15 + i])
     if redis.call('EXISTS', target[META]) == 1 then -- a lane that is gone would never be drained
       hand_out(target, {{string.format('%.0f', now), ARGV[11]}, {}, {}}, {0, ARGV[11]}, tonumber(ARGV[14]))
-      wake_one_of_many(rings, target, add_to_index(target, now, due_of(target)), now, ring_ms, wake_channel)
+      local due = due_of(target)
+      if anew then
+        end_rest(target)
+        due = index(target)
+      else
+        due = add_to_index(target, now, due)
+      end
+      wake_one_of_many(rings, target, due, now, ring_ms, wake_channel)
     end
   end
 end
