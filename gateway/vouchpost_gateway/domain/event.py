@@ -6,7 +6,7 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from vouchpost_gateway.domain.ids import event_id, verification_id
 from vouchpost_gateway.domain.value import value
@@ -34,6 +34,11 @@ class Event:
     @property
     def id(self) -> str:
         return event_id(self.stem, self.revision)
+
+    @property
+    def timestamp(self) -> str:
+        """When it came about, as `timestamp_text`: such texts are in the order of their times."""
+        return str(from_json(self.body)["timestamp"])
 
 
 def timestamp_text(ms: int) -> str:

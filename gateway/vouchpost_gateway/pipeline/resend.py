@@ -10,7 +10,7 @@ from typing import Protocol
 from vouchpost_gateway.domain.delivery import DeliveryState
 from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import Conflict, InvalidField, NotFound
-from vouchpost_gateway.domain.event import Event, EventType
+from vouchpost_gateway.domain.event import Event, EventType, timestamp_text
 from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, decode, encode
 from vouchpost_gateway.domain.lane import (
     Claim,
@@ -153,13 +153,16 @@ class Recover:
 def _owed(event: Event, state: DeliveryState | None, subscription: Subscription) -> bool:
     """Whether a recovery sends this event: it did not arrive, or it came while the subscription was disabled.
 
-    Of the events that never went to it, two kinds are not sent: a test, which was meant for another subscription, and,
-    to a partner, that somebody else's subscription was disabled.
+    Of the events that never went to it, some are not sent: a test, which was meant for another subscription, and, to a
+    partner, that somebody else's subscription was disabled, or what came about before its own was there. A tenant may
+    fill a new one of its own with what was before.
     """
     if state is not None:
         return state not in {DeliveryState.DELIVERED, DeliveryState.PENDING}
     if event.type == EventType.SUBSCRIPTION_TEST:
         return False
-    if event.type == EventType.SUBSCRIPTION_DISABLED and subscription.owner is not None:
+    if subscription.owner is not None and (
+        event.type == EventType.SUBSCRIPTION_DISABLED or event.timestamp < timestamp_text(subscription.created_ms)
+    ):
         return False
     return subscription.wants(event.type)

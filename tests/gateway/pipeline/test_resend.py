@@ -9,7 +9,7 @@ from tests.gateway.pipeline.told import Told
 from vouchpost_gateway.domain.delivery import DeliveryProgress, DeliveryState
 from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import Conflict, InvalidField, NotFound
-from vouchpost_gateway.domain.ids import DeliveryRef, EventRef
+from vouchpost_gateway.domain.ids import DeliveryRef, EventRef, new_stem
 from vouchpost_gateway.domain.lane import LaneNews, Settlement, SettlementKind, recoveries
 from vouchpost_gateway.domain.subscription import DisabledReason, Subscription
 from vouchpost_gateway.ledger import keys
@@ -219,6 +219,24 @@ def test_a_recovery_brings_no_events_that_were_for_someone_else(bench: Bench) ->
     assert _recovered(bench, partners) == []
     assert _recovered(bench, own) == told
     assert len(told) == 1
+
+
+def test_a_recovery_fills_a_new_subscription_with_what_was_before_it_unless_it_is_a_partners(bench: Bench) -> None:
+    """A partner who came today is owed nothing of last week's, addresses least of all."""
+    before = bench.delivered_to()
+    own = bench.change(bench.subscribe(), created_ms=START_MS + 1)
+    partners = bench.change(bench.subscribe(), created_ms=START_MS + 1, owner="prt_1", include_address=True)
+
+    assert _recovered(bench, own) == [before.item]
+    assert _recovered(bench, partners) == []
+
+
+def test_a_partner_is_owed_what_came_about_since_it_is_there_however_old_the_verification(bench: Bench) -> None:
+    partners = bench.change(bench.subscribe(), created_ms=START_MS - 1000, owner="prt_1")
+    stem = bench.accept(stem=new_stem(now_ms=START_MS - 5000, random_bits=1)).stem
+    bench.commit(bench.claim(bench.lane()))
+
+    assert _recovered(bench, partners, since_ms=START_MS - 9000) == [EventRef(stem, 1).item]
 
 
 def test_a_recovery_asked_for_twice_runs_once(bench: Bench) -> None:
