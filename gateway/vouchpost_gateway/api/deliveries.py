@@ -20,7 +20,13 @@ async def resend(call: Call) -> Answer:
     return json_answer(delivery_view(delivery), status=202)
 
 
+async def resent_again(call: Call) -> Answer:
+    """A repeat: the delivery as it is now. What its subscriber answered may name the address of an erased one."""
+    ref = call.id("delivery", parse_delivery_id)
+    return json_answer(delivery_view(await call.services.deliveries.get(call.world, call.viewer, ref)), status=202)
+
+
 ROUTES: dict[str, dict[str, Operation]] = {
     "/v1/deliveries/{id}": {"GET": reads(show, Scope.SUBSCRIPTIONS_OWN)},
-    "/v1/deliveries/{id}/resend": {"POST": once(acts(resend, Scope.SUBSCRIPTIONS_OWN))},
+    "/v1/deliveries/{id}/resend": {"POST": once(acts(resend, Scope.SUBSCRIPTIONS_OWN), again=resent_again)},
 }

@@ -1,6 +1,7 @@
 """What an `Idempotency-Key` does to every operation but submitting, which has its own entry in the accept script.
 
-The same key and body: the same answer, byte for byte. Only what was done is kept: a refusal leaves the key unused.
+The same key and body: the same answer, byte for byte, or where it shows what can be erased, what there is of that then.
+Only what was done is kept: a refusal leaves the key unused.
 """
 
 import asyncio
@@ -21,8 +22,11 @@ _LIMIT_S = 5.0
 """How long the operation may take; the lease on its key is longer."""
 
 
-def once(operation: Operation) -> Operation:
-    """The operation, carried out once for all requests with the same key."""
+def once(operation: Operation, *, again: Handler | None = None) -> Operation:
+    """The operation, carried out once for all requests with the same key.
+
+    With `again` nothing of the answer is kept but that it was given: that handler answers a repeat.
+    """
 
     async def run(call: Call) -> Answer:
         key = call.headers.idempotency_key
@@ -30,7 +34,9 @@ def once(operation: Operation) -> Operation:
             return await operation.run(call)
         keyed = Keyed(caller=call.principal.partner_id or "", path=call.path, key=key, body=call.raw)
         found = await call.services.keyed.begin(call.world, keyed)
-        return await _carried_out(operation.run, call, found) if isinstance(found, Begun) else _replayed(found)
+        if isinstance(found, Begun):
+            return await _carried_out(operation.run, call, found, keeps_answer=again is None)
+        return _marked(_unpacked(found) if again is None else await again(call))
 
     return replace(operation, run=run, keyed=True)
 
@@ -46,7 +52,7 @@ def unkeyed(operation: Operation, why: str) -> Operation:
     return replace(operation, run=run)
 
 
-async def _carried_out(handler: Handler, call: Call, begun: Begun) -> Answer:
+async def _carried_out(handler: Handler, call: Call, begun: Begun, *, keeps_answer: bool) -> Answer:
     keyed = call.services.keyed
     try:
         async with asyncio.timeout(_LIMIT_S):
@@ -61,7 +67,7 @@ async def _carried_out(handler: Handler, call: Call, begun: Begun) -> Answer:
         if isinstance(error, TimeoutError):
             raise LedgerUnavailable("the request took too long") from error
         raise
-    await keyed.answer(call.world, begun, _packed(answer))
+    await keyed.answer(call.world, begun, _packed(answer if keeps_answer else Answer(answer.status)))
     return answer
 
 
@@ -71,6 +77,10 @@ def _packed(answer: Answer) -> bytes:
     return packed
 
 
-def _replayed(packed: bytes) -> Answer:
+def _unpacked(packed: bytes) -> Answer:
     _format, status, body, headers = msgpack.unpackb(packed)
-    return Answer(status, body, (*((name, value) for name, value in headers), REPLAYED))
+    return Answer(status, body, [(name, value) for name, value in headers])
+
+
+def _marked(answer: Answer) -> Answer:
+    return Answer(answer.status, answer.body, (*answer.headers, REPLAYED))

@@ -133,6 +133,12 @@ async def judge_again(call: Call) -> Answer:
     return json_answer(verification_view(await call.services.verifications.judge_again(call.world, stem)), status=202)
 
 
+async def accepted_again(call: Call) -> Answer:
+    """A repeat of either: the verification as it is now, since an answer that was kept would outlive its erasure."""
+    stem = call.id(_NOUN, parse_verification_id)
+    return json_answer(verification_view(await call.services.verifications.get(call.world, stem)), status=202)
+
+
 async def erase(call: Call) -> Answer:
     await call.services.verifications.erase(call.world, call.id(_NOUN, parse_verification_id))
     return NO_CONTENT
@@ -150,9 +156,15 @@ ROUTES: dict[str, dict[str, Operation]] = {
         "DELETE": reads(erase, Scope.VERIFICATIONS_WRITE),
     },
     "/v1/verifications/{id}/recheck": {
-        "POST": once(acts(recheck, Scope.VERIFICATIONS_WRITE, shows=Scope.VERIFICATIONS_READ))
+        "POST": once(
+            acts(recheck, Scope.VERIFICATIONS_WRITE, shows=Scope.VERIFICATIONS_READ),
+            again=accepted_again,
+        )
     },
     "/v1/verifications/{id}/judge": {
-        "POST": once(acts(judge_again, Scope.VERIFICATIONS_WRITE, shows=Scope.VERIFICATIONS_READ))
+        "POST": once(
+            acts(judge_again, Scope.VERIFICATIONS_WRITE, shows=Scope.VERIFICATIONS_READ),
+            again=accepted_again,
+        )
     },
 }

@@ -137,6 +137,46 @@ def test_while_the_first_is_under_way_the_second_is_told_to_come_back(caller: Ca
     assert int(response.headers["retry-after"]) >= 1
 
 
+@pytest.mark.parametrize("action", ["recheck", "judge"])
+def test_a_repeat_shows_no_verification_that_was_erased_meanwhile(
+    caller: Caller, store: MemoryStore, world: World, action: str
+) -> None:
+    """Nor does what is kept for repeats hold its address."""
+    identifier = verification(caller, store, world)
+    path = f"/v1/verifications/{identifier}/{action}"
+    assert caller.post(path, headers=KEY).json()["email"] == "ada@example.org"
+    assert b"ada@example.org" not in b"".join(answer or b"" for _, answer in store.shelf(world).keyed.values())
+
+    caller.request("DELETE", f"/v1/verifications/{identifier}")
+
+    assert caller.post(path, headers=KEY).status == 404
+
+
+def test_a_repeat_shows_no_delivery_of_what_was_erased_meanwhile(
+    caller: Caller, store: MemoryStore, world: World
+) -> None:
+    """A subscriber's answer, of which an excerpt is shown, may hold the address."""
+    identifier = delivery(caller, store, world)
+    path = f"/v1/deliveries/{identifier}/resend"
+    assert caller.post(path, headers=KEY).status == 202
+
+    store.shelf(world).deliveries.clear()
+
+    assert caller.post(path, headers=KEY).status == 404
+
+
+def test_a_repeat_shows_a_verification_as_it_is_by_then(caller: Caller, store: MemoryStore, world: World) -> None:
+    identifier = verification(caller, store, world)
+    path = f"/v1/verifications/{identifier}/recheck"
+    before = caller.post(path, headers=KEY).json()
+    store.give_verdict(world, parse_verification_id(identifier))
+
+    again = caller.post(path, headers=KEY)
+
+    assert (again.status, again.json()["revision"]) == (202, before["revision"] + 1)
+    assert again.headers["idempotency-replayed"] == "true"
+
+
 def test_no_partner_is_answered_what_another_one_was(caller_with: Callable[..., Caller]) -> None:
     one, two = (caller_with(Scope.SUBSCRIPTIONS_OWN, partner_id=f"prt_{number}") for number in range(2))
 
