@@ -6,6 +6,7 @@ the time in the id: when the verification was accepted, and of a delivery, that 
 `draw` is made once, however often it is asked for; with None, it is made anew.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -70,6 +71,9 @@ class Subscriptions(Protocol):
     async def list(
         self, world: World, partner_id: str | None, *, after: str | None, limit: int
     ) -> Page[Subscription]: ...
+
+    async def resting(self, world: World, subscriptions: Sequence[Subscription]) -> dict[int, int]:
+        """Until when those of them rest that do, by number."""
 
     async def replace(self, world: World, partner_id: str | None, changed: Subscription) -> Subscription:
         """Stores `changed` if its `version` is still the stored one (it becomes version + 1); Conflict otherwise."""

@@ -6,7 +6,7 @@ from vouchpost_gateway.domain.event import timestamp_text
 from vouchpost_gateway.domain.subscription import Recovery, Subscription
 
 
-def subscription_view(subscription: Subscription) -> dict[str, Any]:
+def subscription_view(subscription: Subscription, *, resting_ms: int | None) -> dict[str, Any]:
     reason = subscription.disabled_reason
     return {
         "id": subscription.id,
@@ -16,6 +16,7 @@ def subscription_view(subscription: Subscription) -> dict[str, Any]:
         "enabled": subscription.enabled,
         "disabled_reason": None if reason is None else reason.value,
         "disabled_at": _instant(subscription.disabled_ms),
+        "resting_until": _instant(resting_ms),
         "partner_id": subscription.owner,
         "headers": dict(subscription.headers),
         "schedule_s": None if subscription.schedule_s is None else list(subscription.schedule_s),
@@ -26,10 +27,10 @@ def subscription_view(subscription: Subscription) -> dict[str, Any]:
     }
 
 
-def with_secret(subscription: Subscription) -> dict[str, Any]:
+def with_secret(subscription: Subscription, *, resting_ms: int | None) -> dict[str, Any]:
     """The view with the current secret: for the one who just made it, and nobody later."""
     current = next(secret for secret in subscription.secrets if secret.retires_ms is None)
-    return subscription_view(subscription) | {"secret": current.text}
+    return subscription_view(subscription, resting_ms=resting_ms) | {"secret": current.text}
 
 
 def recovery_view(recovery: Recovery) -> dict[str, Any]:

@@ -30,27 +30,34 @@ async def create(call: Call, body: NewSubscriptionBody) -> Answer:
     new = body.record(call.url_policy)
     subscription = await call.services.subscriptions.create(call.world, call.viewer, new, draw=call.draw)
     location = (b"location", b"/v1/subscriptions/" + subscription.id.encode("ascii"))
-    return json_answer(with_secret(subscription), status=201, headers=[location])
+    return json_answer(with_secret(subscription, resting_ms=None), status=201, headers=[location])
 
 
 async def list_all(call: Call) -> Answer:
-    page = await call.services.subscriptions.list(call.world, call.viewer, after=call.after, limit=call.limit)
-    return call.page(page, subscription_view)
+    subscriptions = call.services.subscriptions
+    page = await subscriptions.list(call.world, call.viewer, after=call.after, limit=call.limit)
+    resting = await subscriptions.resting(call.world, page.items)
+    return call.page(page, lambda item: subscription_view(item, resting_ms=resting.get(item.number)))
 
 
 async def show(call: Call) -> Answer:
     subscription = await call.services.subscriptions.get(call.world, call.viewer, _id(call))
-    return json_answer(subscription_view(subscription))
+    return await _shown(call, subscription)
+
+
+async def _shown(call: Call, subscription: Subscription) -> Answer:
+    resting = await call.services.subscriptions.resting(call.world, [subscription])
+    return json_answer(subscription_view(subscription, resting_ms=resting.get(subscription.number)))
 
 
 async def update(call: Call, body: SubscriptionPatch) -> Answer:
     """Changes the given fields only, so that a change of other fields meanwhile is no reason to give up at once."""
     for _ in range(_PATCH_TRIES - 1):
         try:
-            return json_answer(subscription_view(await _change(call, body)))
+            return await _shown(call, await _change(call, body))
         except Conflict:
             continue
-    return json_answer(subscription_view(await _change(call, body)))
+    return await _shown(call, await _change(call, body))
 
 
 async def _change(call: Call, body: SubscriptionPatch) -> Subscription:
@@ -69,10 +76,13 @@ async def rotate_secret(call: Call, body: RotationBody) -> Answer:
     """The new secret signs at once; those before go on beside it, each until its own overlap ends."""
     overlap_s = call.tools.rotation_overlap_s if body.overlap_s is None else body.overlap_s
     new_key = None if body.secret is None else parse_secret(body.secret)
-    subscription = await call.services.subscriptions.rotate_secret(
-        call.world, call.viewer, _id(call), overlap_ms=round(overlap_s * 1000), new_key=new_key, draw=call.draw
+    subscriptions = call.services.subscriptions
+    before = await subscriptions.get(call.world, call.viewer, _id(call))
+    resting = await subscriptions.resting(call.world, [before])  # a failure behind the rotation would cost its answer
+    subscription = await subscriptions.rotate_secret(
+        call.world, call.viewer, before.id, overlap_ms=round(overlap_s * 1000), new_key=new_key, draw=call.draw
     )
-    return json_answer(with_secret(subscription))
+    return json_answer(with_secret(subscription, resting_ms=resting.get(before.number)))
 
 
 async def test(call: Call) -> Answer:

@@ -85,6 +85,12 @@ class DeliveryRecords:
         )
         return unpack_delivery_state(state) if state else DeliveryProgress()
 
+    async def rests(self, world: World, numbers: Sequence[int]) -> list[int]:
+        """Until when each of these subscriptions rests, or rested, in milliseconds; 0 for one that never did."""
+        lanes = [keys.lane_part(deliveries(world, number), "m") for number in numbers]
+        found = await asyncio.gather(*(self.store.call("HGET", lane, "not_before") for lane in lanes))
+        return [int(end or 0) for end in found]
+
     async def _read(self, world: World, ref: DeliveryRef, record: Record) -> Delivery:
         kind = record.events[ref.event.revision].type
         ended = record.deliveries.get((ref.event.revision, ref.subscription_number))

@@ -52,6 +52,8 @@ class DeliveryRecords(Protocol):
 
     async def events_of(self, world: World, stem: str) -> list[tuple[Event, dict[int, DeliveryState]]]: ...
 
+    async def rests(self, world: World, numbers: Sequence[int]) -> list[int]: ...
+
 
 class Enlist(Protocol):
     async def enlist(self, lane: Lane, item: str, *, queue: int, state: bytes) -> tuple[str, list[Ring]]: ...
@@ -230,6 +232,12 @@ class SubscriptionDesk:
 
     async def list(self, world: World, partner_id: str | None, *, after: str | None, limit: int) -> Page[Subscription]:
         return await self.subscribe.list(world, partner_id, after=after, limit=limit)
+
+    async def resting(self, world: World, subscriptions: Sequence[Subscription]) -> dict[int, int]:
+        """Until when those of them rest that do, by number. Enabling ends a rest: no disabled one has any."""
+        numbers = [subscription.number for subscription in subscriptions if subscription.enabled]
+        ends = zip(numbers, await self.records.rests(world, numbers), strict=True)
+        return {number: end_ms for number, end_ms in ends if end_ms > self.now_ms()}
 
     async def replace(self, world: World, partner_id: str | None, changed: Subscription) -> Subscription:
         return await self.subscribe.replace(world, partner_id, changed)

@@ -77,6 +77,7 @@ class Shelf:
     deliveries: dict[DeliveryRef, Delivery] = field(default_factory=dict)
     events: dict[EventRef, Event] = field(default_factory=dict)
     partners: dict[str, Partner] = field(default_factory=dict)
+    rests: dict[int, int] = field(default_factory=dict)
     policy: TenantPolicy = NO_POLICY
     keyed: dict[Keyed, tuple[bytes, bytes | None]] = field(default_factory=dict)
 
@@ -289,6 +290,10 @@ class MemorySubscriptions:
         everything = self._store.shelf(world).subscriptions.values()
         items = [item for item in everything if partner_id in {None, item.owner}]
         return page_of(items, name=lambda item: item.id, after=after, limit=limit)
+
+    async def resting(self, world: World, subscriptions: Sequence[Subscription]) -> dict[int, int]:
+        ends = self._store.shelf(world).rests
+        return {one.number: ends[one.number] for one in subscriptions if one.number in ends}
 
     async def replace(self, world: World, partner_id: str | None, changed: Subscription) -> Subscription:
         stored = await self.get(world, partner_id, changed.id)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tests.gateway.api.caller import Caller, Response
-from tests.gateway.api.memory_services import MemoryStore
+from tests.gateway.api.memory_services import NOW_MS, MemoryStore
+from vouchpost_gateway.domain.ids import parse_subscription_id
 from vouchpost_gateway.domain.subscription import DisabledReason
 from vouchpost_gateway.domain.world import Mode, Scope, World
 
@@ -21,6 +22,7 @@ SHOWN_FIELDS = {
     "enabled",
     "disabled_reason",
     "disabled_at",
+    "resting_until",
     "partner_id",
     "headers",
     "schedule_s",
@@ -62,6 +64,23 @@ def test_a_subscription_is_made_as_asked_for(caller: Caller) -> None:
     assert answer.items() >= request.items()
     assert response.headers["location"] == f"{PATH}/{answer['id']}"
     assert caller.get(response.headers["location"]).json() == {k: v for k, v in answer.items() if k != "secret"}
+
+
+def test_until_when_a_subscription_rests_is_shown_wherever_it_is(
+    caller: Caller, store: MemoryStore, world: World, subscription: dict[str, Any]
+) -> None:
+    path = f"{PATH}/{subscription['id']}"
+    store.shelf(world).rests[parse_subscription_id(subscription["id"])] = NOW_MS + 60_000
+
+    shown = [
+        caller.get(path).json(),
+        caller.get(PATH).json()["items"][0],
+        caller.patch(path, {"description": "x"}).json(),
+        caller.post(f"{path}/rotate-secret").json(),
+    ]
+
+    assert subscription["resting_until"] is None
+    assert [one["resting_until"] for one in shown] == ["2026-11-22T10:01:00.123Z"] * 4
 
 
 def test_the_secret_is_said_once_when_it_is_made_and_never_again(caller: Caller) -> None:

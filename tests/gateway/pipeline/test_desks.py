@@ -9,6 +9,7 @@ from vouchpost_gateway.domain.draw import Draw
 from vouchpost_gateway.domain.errors import Conflict, NotFound
 from vouchpost_gateway.domain.event import EventType
 from vouchpost_gateway.domain.ids import EventRef
+from vouchpost_gateway.domain.lane import LaneNews
 from vouchpost_gateway.domain.subscription import Subscription
 from vouchpost_gateway.ledger.tenants import AccessRecords
 from vouchpost_gateway.pipeline.accept import Accept
@@ -28,14 +29,33 @@ def _subscribe(bench: Bench) -> Subscribe:
     )
 
 
-def _listed(bench: Bench, subscription: Subscription, *, event_type: EventType | None = None) -> list[str]:
+def _desk(bench: Bench, *, later_ms: int = 0) -> SubscriptionDesk:
+    """As the API has it, a while later."""
     subscribe = _subscribe(bench)
     resend = Resend(bench.deliveries, bench.lanes, subscribe, lambda _rings: None, lambda: START_MS)
-    desk = SubscriptionDesk(subscribe, bench.deliveries, resend, lambda: START_MS, 1000)
+    return SubscriptionDesk(subscribe, bench.deliveries, resend, lambda: int(bench.now_ms()) + later_ms, 1000)
+
+
+def _listed(bench: Bench, subscription: Subscription, *, event_type: EventType | None = None) -> list[str]:
     page = bench.run(
-        desk.deliveries(bench.world, None, subscription.id, state=None, event_type=event_type, after=None, limit=10)
+        _desk(bench).deliveries(
+            bench.world, None, subscription.id, state=None, event_type=event_type, after=None, limit=10
+        )
     )
     return [delivery.event_type for delivery in page.items]
+
+
+def test_a_subscription_rests_until_the_time_its_server_asked_for_or_it_is_disabled(bench: Bench) -> None:
+    resting, disabled, other = bench.subscribe(), bench.subscribe(), bench.subscribe()
+    for subscription in (resting, disabled):
+        bench.turn(bench.lane_of(subscription), news=LaneNews(throttle_ms=60_000))
+    shown = [resting, bench.change(disabled, enabled=False), other]
+
+    ends = bench.run(_desk(bench).resting(bench.world, shown))
+
+    assert ends.keys() == {resting.number}
+    assert 50_000 < ends[resting.number] - bench.now_ms() <= 60_000
+    assert bench.run(_desk(bench, later_ms=60_001).resting(bench.world, shown)) == {}
 
 
 def test_a_partner_reads_the_events_that_went_to_a_subscription_of_its_own(bench: Bench) -> None:
