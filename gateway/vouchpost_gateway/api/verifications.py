@@ -29,7 +29,7 @@ _NOUN = "verification"
 
 
 def _mailable(text: str) -> str:
-    """Only what no mail system could parse is refused; a bad address is a verdict, so that lists never half-fail."""
+    """What is too long or would break a line is refused; any other bad address is a verdict: lists never half-fail."""
     if len(text.encode()) > MAX_ADDRESS_OCTETS:
         raise refuse(f"may have at most {MAX_ADDRESS_OCTETS} octets in UTF-8")
     if not is_printable(text):
