@@ -2,7 +2,9 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -17,9 +19,13 @@ Key = int | str | UUID
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`last` is the key of the last row that was dealt with. `run` names the run, over all its restarts."""
+    """`last` is the key of the last row that was dealt with. `run` names the run, over all its restarts.
+
+    `rows` is a digest of what tells the rows from others: empty where nothing does, and in a bookmark of before.
+    """
 
     run: str = field(default_factory=lambda: uuid4().hex)
+    rows: str = ""
     last: Key | None = None
     accepted: int = 0
     refused: int = 0
@@ -37,10 +43,26 @@ class Progress:
 
 
 class Bookmark:
-    """Kept in the named file."""
+    """Kept in the named file. `of` is a name for the rows: two filters of one table are told apart by it alone."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, of: str = "") -> None:
         self._path = Path(path)
+        self._of = of
+
+    def begun(self, place: Sequence[object] = ()) -> Progress:
+        """The run through the rows at this place to go on with, or a new one where none was begun or it has finished.
+
+        ConfigurationError where it is a run through other rows: its last key would pass over some of these.
+        """
+        mark = _digest(self._of, place)
+        progress = self.read()
+        if progress is None or progress.finished:
+            return Progress(rows=mark)
+        if progress.rows not in {"", mark}:
+            raise ConfigurationError(
+                f"the bookmark {self._path} belongs to other rows: name another file with --bookmark, or remove it"
+            )
+        return replace(progress, rows=mark)
 
     def read(self) -> Progress | None:
         """None where no run was begun; ConfigurationError for a file that is no bookmark."""
@@ -64,6 +86,11 @@ class Bookmark:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(self._path)
+
+
+def _digest(of: str, place: Sequence[object]) -> str:
+    """A digest, so that the file says neither which database nor where."""
+    return sha256(json.dumps([of, place], default=str).encode()).hexdigest() if of or place else ""
 
 
 def _written_key(key: Key | None) -> Any:

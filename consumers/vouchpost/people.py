@@ -6,7 +6,8 @@ goes on wherever it was; and a key that two rows have, or that a row has not, wo
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from vouchpost.bookmark import Key
 from vouchpost.errors import ConfigurationError, StoreUnavailableError
@@ -14,6 +15,9 @@ from vouchpost.reverify import People, Person
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine, Select
+
+_PLACES: Final = ("host", "port", "service", "unix_socket")
+"""What of a URL's query says where the database is."""
 
 
 def people_of(
@@ -44,6 +48,20 @@ class QuerySetPeople:
         self._key = key
         self._names = (key, email, subject or key)
 
+    @property
+    def place(self) -> Sequence[object]:
+        """What tells these rows from others, whatever they are filtered by: a time in that is another each day.
+
+        Nor does it matter which replica is read, which a router may choose by chance.
+        """
+        from django.db import connections, router  # noqa: PLC0415 - whoever has a queryset has Django
+
+        model = self._rows.model
+        database = connections[self._rows._db or router.db_for_write(model)]  # noqa: SLF001 - that of `using`
+        settings = database.settings_dict
+        name = _whole(database.vendor, settings["NAME"])
+        return [database.vendor, name, settings["HOST"], settings["PORT"], model._meta.label, *self._names[:2]]  # noqa: SLF001 - documented
+
     def count(self) -> int:
         with _errors_told(_django_error()):
             return int(self._rows.count())
@@ -63,12 +81,25 @@ class SelectPeople:
 
     def __init__(self, rows: "Select[Any]", *, engine: "Engine", key: str, email: str, subject: str) -> None:
         self._engine = engine
+        self._select = rows
         self._rows = rows.order_by(None).subquery()
         missing = {key, email, subject or key} - set(self._rows.columns.keys())
         if missing:
             raise ConfigurationError(f"the select has no column {', '.join(sorted(missing))}")
         self._key = self._rows.columns[key]
         self._columns = (self._key, self._rows.columns[email], self._rows.columns[subject or key])
+
+    @property
+    def place(self) -> Sequence[object]:
+        """As a queryset's. Who asks is no part of it: users and passwords change while a run is long."""
+        from sqlalchemy import TableClause  # noqa: PLC0415
+        from sqlalchemy.sql.visitors import iterate  # noqa: PLC0415
+
+        url = self._engine.url
+        vendor = url.get_backend_name()
+        where = [url.host, url.port, *(url.query.get(name) for name in _PLACES)]
+        tables = sorted({found.fullname for found in iterate(self._select) if isinstance(found, TableClause)})
+        return [vendor, _whole(vendor, url.database), *where, *tables, self._key.name, self._columns[1].name]
 
     def count(self) -> int:
         from sqlalchemy import func, select  # noqa: PLC0415 - whoever has a select has SQLAlchemy
@@ -87,6 +118,11 @@ class SelectPeople:
             if key is None and connection.execute(empty).first() is not None:
                 raise _no_key(self._key.name, "empty in some rows")
             return _people(connection.execute(statement), limit=limit, key=self._key.name)
+
+
+def _whole(vendor: str, database: object) -> str:
+    """SQLite's are files: the same name is another one in another directory."""
+    return str(Path(str(database)).resolve()) if vendor == "sqlite" and database else str(database)
 
 
 def _django_error() -> type[Exception]:

@@ -31,7 +31,10 @@ class Person:
 
 
 class People(Protocol):
-    """Rows to go through, in the order of their keys. `people_of` makes it of a queryset or a select."""
+    """Rows to go through, in the order of their keys. `people_of` makes it of a queryset or a select.
+
+    It may have a `place`, of texts and numbers, that tells these rows from others: a bookmark of others is refused.
+    """
 
     def count(self) -> int:
         """How many there are, for a progress bar."""
@@ -54,15 +57,15 @@ def reverify(
 ) -> Progress:
     """Submits them all, from where the bookmark says; a finished run is followed by a new one.
 
+    A bookmark of other rows is refused, as far as they differ in the name that it has for them, or in their place.
+
     Rows without an address, and those whose address the gateway refuses, are counted as refused.
 
     A gateway that is away or overloaded is waited for, up to `patience_s`; then this raises, and the next call goes on.
     """
     sender = _Sender(client, at_once=at_once, patience_s=patience_s, pause=pause)
-    progress = bookmark.read()
-    if progress is None or progress.finished:
-        progress = Progress()
-        bookmark.write(progress)
+    progress = bookmark.begun(getattr(people, "place", ()))
+    bookmark.write(progress)
     told(progress)
     while found := people.after(progress.last, chunk):
         accepted = sender.send([_submission(one, run=progress.run, depth=depth) for one in found if one.email])

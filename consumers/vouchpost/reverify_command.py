@@ -51,7 +51,7 @@ def reverify(
             progress = job.reverify(
                 people,
                 client=client,
-                bookmark=Bookmark(bookmark),
+                bookmark=Bookmark(bookmark, of=rows),
                 depth=depth,
                 chunk=chunk,
                 at_once=at_once,

@@ -28,6 +28,12 @@ class User(Base):
     badge: Mapped[int | None]
 
 
+class Customer(Base):
+    __tablename__ = "customers"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    email: Mapped[str | None]
+
+
 def engine_with(folder: Path, rows: list[dict[str, Any]]) -> Engine:
     engine = create_engine(f"sqlite:///{folder / 'db'}", poolclass=NullPool)
     Base.metadata.create_all(engine)
@@ -172,6 +178,56 @@ def test_an_error_of_the_database_is_one_of_ours_and_names_its_kind_alone(
     for read in (people.count, lambda: people.after(None, 1)):
         with pytest.raises(StoreUnavailableError, match=r"asked\. OperationalError\.$"):
             read()
+
+
+def place_of(url: str, statement: Any = None, **columns: str) -> list[object]:
+    """Of an engine that nobody is asked by."""
+    people = people_of(select(User) if statement is None else statement, engine=create_engine(url), **columns)
+    return list(people.place)  # type: ignore[attr-defined]
+
+
+HERE = "postgresql+psycopg://shop:hush@db/shop?password=hush"
+
+
+def test_the_place_of_a_select_is_its_database_its_tables_and_its_columns_and_nothing_secret() -> None:
+    others = [
+        place_of("postgresql+psycopg://shop@db/other"),
+        place_of("postgresql+psycopg://shop@other/shop"),
+        place_of("postgresql+psycopg://shop@/shop?host=other"),
+        place_of("mysql+pymysql://shop@db/shop"),
+        place_of(HERE, select(Customer)),
+        place_of(HERE, key="badge"),
+        place_of(HERE, email="number"),
+    ]
+
+    assert "hush" not in str(place_of(HERE))
+    assert place_of(HERE) not in others
+
+
+def test_the_place_of_a_select_stays_what_it_is_for_another_user_subject_or_filter() -> None:
+    for url in ("postgresql+psycopg://vault_7:new@db/shop", "postgresql+psycopg://shop@db/shop?sslmode=require"):
+        assert place_of(url, select(User).where(User.id > 7), subject="number") == place_of(HERE)
+
+
+def test_a_file_of_sqlite_is_another_one_in_another_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = place_of("sqlite:///shop.db")
+    monkeypatch.chdir(tmp_path)
+
+    assert place_of("sqlite:///shop.db") == place_of(f"sqlite:///{tmp_path.resolve() / 'shop.db'}") != before
+
+
+def test_the_place_of_a_queryset_is_its_database_its_model_and_its_columns(tmp_path: Path) -> None:
+    queried(tmp_path)
+    from consumers.examples.marketing.models import Recipient
+    from vouchpost.integrations.django.models import Waiting
+
+    def place(rows: Any, **columns: Any) -> list[object]:
+        return list(people_of(rows, **columns).place)  # type: ignore[attr-defined]
+
+    here = place(Recipient.objects)
+    assert place(Recipient.objects.filter(id__gt=7).using("default"), subject="subject_id") == here
+    assert here not in (place(Waiting.objects), place(Recipient.objects, email="subject_id"))
+    assert here != place(Recipient.objects, key="subject_id")
 
 
 def test_people_of_ones_own_stay_as_they_are(people: People) -> None:

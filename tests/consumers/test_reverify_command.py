@@ -15,6 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from tests.consumers.gateways import REFUSED
 from tests.consumers.served import Handler, ServedGateway, serving
 from vouchpost.reverify_command import reverify
 
@@ -72,19 +73,24 @@ def test_a_database_that_is_away_is_said_without_its_url(tmp_path: Path, monkeyp
 
 
 class Gateway(ServedGateway):
-    """Takes submissions and remembers them."""
+    """Takes submissions and remembers them, `most` of them: then its key is revoked."""
 
     def __init__(self) -> None:
         super().__init__(_Verifications)
         self.taken: list[dict[str, Any]] = []
+        self.most = 1000
 
 
 class _Verifications(Handler):
     server: Gateway
 
     def do_POST(self) -> None:  # noqa: N802 -- http.server names it
-        self.server.taken.append(self.content())
-        self.answer(202, json.dumps({"id": "vrf_1", "status": "pending", "sequence": 7}).encode())
+        content = self.content()
+        if len(self.server.taken) >= self.server.most:
+            self.answer(401, json.dumps(REFUSED).encode())
+        else:
+            self.server.taken.append(content)
+            self.answer(202, json.dumps({"id": "vrf_1", "status": "pending", "sequence": 7}).encode())
 
 
 @pytest.fixture
@@ -114,25 +120,70 @@ from shop.models import User
 call_command("migrate", run_syncdb=True, verbosity=0)
 User.objects.bulk_create(User(email=f"p{number}@example.com") for number in range(45))
 """,
+    "jobs.py": """
+from sqlalchemy import select, table, column
+users = select(table("shop_user", column("id"), column("email")))
+late_users = users.where(column("id") > 20)
+""",
 }
 
 
-def test_one_command_verifies_everybody_of_a_django_model_again(tmp_path: Path, gateway: Gateway) -> None:
-    (tmp_path / "shop").mkdir()
-    for name, text in SHOP.items():
-        (tmp_path / "shop" / name).write_text(text)
-    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "shop.settings", "VOUCHPOST_API_KEY": "vp_test_00abc"}
+class Shop:
+    """An application in a folder, with 45 users, where commands are run."""
 
-    def run(*command: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", *command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    def __init__(self, folder: Path, gateway: Gateway) -> None:
+        self._folder, self._gateway = folder, gateway
+        (folder / "shop").mkdir()
+        for name, text in SHOP.items():
+            (folder / "shop" / name).write_text(text)
+        self._run("shop.fill")
+
+    def reverify(self, *options: str) -> tuple[int, str]:
+        """The exit code, and all that it says."""
+        return self._run(
+            "vouchpost", "reverify", *options, "--url", self._gateway.url, "--chunk", "10", "--at-once", "1"
         )
-        return done.stdout + done.stderr
 
-    run("shop.fill")
-    said = run("vouchpost", "reverify", "shop.models:User.objects", "--url", gateway.url, "--chunk", "10")
+    def _run(self, *command: str) -> tuple[int, str]:
+        settings = {"DJANGO_SETTINGS_MODULE": "shop.settings", "VOUCHPOST_API_KEY": "vp_test_00abc", "COLUMNS": "200"}
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=self._folder,
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def shop(tmp_path: Path, gateway: Gateway) -> Shop:
+    return Shop(tmp_path, gateway)
+
+
+def test_one_command_verifies_everybody_of_a_django_model_again(shop: Shop, gateway: Gateway) -> None:
+    _, said = shop.reverify("shop.models:User.objects")
 
     assert "accepted 45 · refused 0" in said
     assert "45/45" in said
     assert sorted(taken["email"] for taken in gateway.taken) == sorted(f"p{number}@example.com" for number in range(45))
     assert {taken["priority"] for taken in gateway.taken} == {"low"}
+
+
+DATABASE = ("--database", "sqlite:///db")
+
+
+def test_other_rows_do_not_go_on_where_these_were_stopped(shop: Shop, gateway: Gateway) -> None:
+    gateway.most = 25
+    assert shop.reverify("shop.jobs:users", *DATABASE)[0] == 1
+    gateway.most = 1000
+
+    for rows in (["shop.models:User.objects"], ["shop.jobs:late_users", *DATABASE]):
+        code, said = shop.reverify(*rows)
+        assert (code, len(gateway.taken)) == (1, 25)
+        assert "the bookmark reverify.json belongs to other rows: name another file with --bookmark" in said
+
+    assert shop.reverify("shop.models:User.objects", "--bookmark", "django.json")[0] == 0
+    assert len(gateway.taken) == 25 + 45
+    assert "accepted 45" in shop.reverify("shop.jobs:users", *DATABASE, "--depth", "mailbox")[1]
