@@ -2,10 +2,12 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -22,6 +24,7 @@ class Progress:
     """`last` is the key of the last row that was dealt with. `run` names the run, over all its restarts.
 
     `rows` is a digest of what tells the rows from others: empty where nothing does, and in a bookmark of before.
+    `reasons` counts why rows were refused, in the gateway's words, which hold no address.
     """
 
     run: str = field(default_factory=lambda: uuid4().hex)
@@ -29,6 +32,7 @@ class Progress:
     last: Key | None = None
     accepted: int = 0
     refused: int = 0
+    reasons: Mapping[str, int] = field(default_factory=dict)
     finished: bool = False
 
     @property
@@ -38,8 +42,16 @@ class Progress:
     def ended(self) -> "Progress":
         return replace(self, finished=True)
 
-    def past(self, last: Key, *, accepted: int, refused: int) -> "Progress":
-        return replace(self, last=last, accepted=self.accepted + accepted, refused=self.refused + refused)
+    def past(
+        self, last: Key, *, accepted: int, refused: int, reasons: Mapping[str, int] = MappingProxyType({})
+    ) -> "Progress":
+        return replace(
+            self,
+            last=last,
+            accepted=self.accepted + accepted,
+            refused=self.refused + refused,
+            reasons=dict(Counter(self.reasons) + Counter(reasons)),
+        )
 
 
 class Bookmark:

@@ -7,6 +7,7 @@ Verdicts come as events, like all others.
 
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -59,7 +60,7 @@ def reverify(
 
     A bookmark of other rows is refused, as far as they differ in the name that it has for them, or in their place.
 
-    Rows without an address, and those whose address the gateway refuses, are counted as refused.
+    Rows without an address, and those whose address the gateway refuses, are counted as refused, by their reasons.
 
     A gateway that is away or overloaded is waited for, up to `patience_s`; then this raises, and the next call goes on.
     """
@@ -68,8 +69,10 @@ def reverify(
     bookmark.write(progress)
     told(progress)
     while found := people.after(progress.last, chunk):
-        accepted = sender.send([_submission(one, run=progress.run, depth=depth) for one in found if one.email])
-        progress = progress.past(found[-1].key, accepted=accepted, refused=len(found) - accepted)
+        reasons = sender.send([_submission(one, run=progress.run, depth=depth) for one in found if one.email])
+        reasons += Counter("no address" for one in found if not one.email)
+        refused = reasons.total()
+        progress = progress.past(found[-1].key, accepted=len(found) - refused, refused=refused, reasons=reasons)
         bookmark.write(progress)
         told(progress)
     progress = progress.ended()
@@ -94,12 +97,12 @@ class _Sender:
         self._client, self._at_once = client, at_once
         self._patience_s, self._pause = patience_s, pause
 
-    def send(self, submissions: Sequence[Submission]) -> int:
-        """Until each was taken or refused for good; how many were taken."""
-        accepted, waited_s, pause_s = 0, 0.0, _FIRST_PAUSE_S
+    def send(self, submissions: Sequence[Submission]) -> Counter[str]:
+        """Until each was taken or refused for good; how many were refused, by the reason."""
+        refused, waited_s, pause_s = Counter[str](), 0.0, _FIRST_PAUSE_S
         while submissions:
             became = list(self._client.submit_many(submissions, at_once=self._at_once))
-            accepted += sum(one.error is None for one in became)
+            refused.update(str(one.error) for one in became if _is_hopeless(one))
             left = [one for one in became if one.error is not None and not _is_hopeless(one)]
             if len(left) < len(submissions):
                 waited_s, pause_s = 0.0, _FIRST_PAUSE_S
@@ -111,7 +114,7 @@ class _Sender:
                 self._pause(wait_s)
                 waited_s, pause_s = waited_s + wait_s, min(2 * pause_s, _LONGEST_PAUSE_S)
             submissions = [one.submission for one in left]
-        return accepted
+        return refused
 
 
 def _is_hopeless(one: Submitted) -> bool:

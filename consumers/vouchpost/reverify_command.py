@@ -2,6 +2,8 @@
 
 import os
 import sys
+from collections import Counter
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +18,12 @@ from vouchpost.bookmark import Bookmark
 from vouchpost.client import Client
 from vouchpost.errors import ApiError, ConfigurationError, StoreUnavailableError, VouchpostError
 from vouchpost.people import people_of
+
+
+class Depth(StrEnum):
+    SYNTAX = "syntax"
+    DOMAIN = "domain"
+    MAILBOX = "mailbox"
 
 
 def reverify(
@@ -36,7 +44,7 @@ def reverify(
     email: Annotated[str, typer.Option(help="Column of the address.")] = "email",
     subject: Annotated[str, typer.Option(help="Column of the subject id; the primary key unless named.")] = "",
     bookmark: Annotated[Path, typer.Option(help="File that says how far it has come.")] = Path("reverify.json"),
-    depth: Annotated[str | None, typer.Option(help="syntax, domain or mailbox; the gateway's default.")] = None,
+    depth: Annotated[Depth | None, typer.Option(help="How far the checks go; the gateway's default.")] = None,
     chunk: Annotated[int, typer.Option(help="Rows read at once.", min=1)] = 500,
     at_once: Annotated[int, typer.Option(help="Submissions on the way at once.", min=1, max=100)] = 8,
     url: Annotated[str | None, typer.Option(help="The gateway.", envvar="VOUCHPOST_URL")] = None,
@@ -65,6 +73,10 @@ def reverify(
         console.print(Text(f"{error}{more}", style="red"), soft_wrap=True)
         raise typer.Exit(1) from error
     console.print(f"accepted {progress.accepted} · refused {progress.refused} · verdicts come as events")
+    for reason, count in Counter(progress.reasons).most_common():
+        console.print(Text(f"refused {count}: {reason}"), soft_wrap=True)
+    if progress.refused and not progress.accepted:
+        raise typer.Exit(1)
 
 
 def _bar(console: Console) -> Progress:

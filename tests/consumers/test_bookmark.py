@@ -11,7 +11,7 @@ from vouchpost.bookmark import Bookmark, Key, Progress
 
 @pytest.mark.parametrize("key", [7, 2**63 - 1, "user_42", UUID(int=7)], ids=str)
 def test_it_is_read_as_it_was_written(tmp_path: Path, key: Key) -> None:
-    progress = Progress().past(key, accepted=3, refused=1)
+    progress = Progress().past(key, accepted=3, refused=1, reasons={"no address": 1})
 
     Bookmark(tmp_path / "mark").write(progress)
 

@@ -173,6 +173,21 @@ def test_an_address_that_is_refused_or_missing_is_counted_and_holds_nobody_up(tm
     assert (progress.accepted, progress.refused) == (2, 2)
 
 
+def test_why_rows_were_refused_is_counted_over_a_crash_and_holds_no_address(tmp_path: Path) -> None:
+    run = Run(tmp_path, "", *people(5))
+    run.gateway.refuse_with, run.gateway.refused_field = 422, "depth"
+    run.users.dies_at = 4
+    with pytest.raises(ConnectionError):
+        run()
+    run.gateway.refuse_with = run.users.dies_at = None
+
+    progress = run()
+
+    assert (progress.accepted, progress.refused) == (2, 4)
+    assert progress.reasons == {"no address": 1, "422 refused · depth: is wrong": 3}
+    assert "example.com" not in (tmp_path / "mark").read_text()
+
+
 def test_a_key_that_is_refused_ends_the_run_at_once(tmp_path: Path) -> None:
     run = Run(tmp_path, *people(3))
     run.gateway.refuse_with = 401

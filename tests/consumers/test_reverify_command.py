@@ -73,12 +73,13 @@ def test_a_database_that_is_away_is_said_without_its_url(tmp_path: Path, monkeyp
 
 
 class Gateway(ServedGateway):
-    """Takes submissions and remembers them, `most` of them: then its key is revoked."""
+    """Takes submissions and remembers them, `most` of them: then its key is revoked. It may refuse some addresses."""
 
     def __init__(self) -> None:
         super().__init__(_Verifications)
         self.taken: list[dict[str, Any]] = []
         self.most = 1000
+        self.refuses = "no address"
 
 
 class _Verifications(Handler):
@@ -88,6 +89,9 @@ class _Verifications(Handler):
         content = self.content()
         if len(self.server.taken) >= self.server.most:
             self.answer(401, json.dumps(REFUSED).encode())
+        elif self.server.refuses in content["email"]:
+            fields = {"errors": [{"field": "email", "reason": "is not [one] address"}]}
+            self.answer(422, json.dumps(REFUSED | fields).encode())
         else:
             self.server.taken.append(content)
             self.answer(202, json.dumps({"id": "vrf_1", "status": "pending", "sequence": 7}).encode())
@@ -187,3 +191,31 @@ def test_other_rows_do_not_go_on_where_these_were_stopped(shop: Shop, gateway: G
     assert shop.reverify("shop.models:User.objects", "--bookmark", "django.json")[0] == 0
     assert len(gateway.taken) == 25 + 45
     assert "accepted 45" in shop.reverify("shop.jobs:users", *DATABASE, "--depth", "mailbox")[1]
+
+
+@pytest.mark.parametrize(
+    ("refused", "code", "said"),
+    [
+        pytest.param("p4", 0, "refused 6: 422 refused · email: is not [one] address", id="some"),
+        pytest.param("@", 1, "refused 45: 422 refused · email: is not [one] address", id="all"),
+    ],
+)
+def test_why_rows_were_refused_is_said_and_a_run_that_nothing_came_of_has_failed(
+    shop: Shop, gateway: Gateway, refused: str, code: int, said: str
+) -> None:
+    gateway.refuses = refused
+
+    ended, output = shop.reverify("shop.models:User.objects")
+
+    assert (ended, said in output) == (code, True)
+    assert "example.com" not in output
+
+
+def test_a_depth_that_there_is_not_is_refused_at_the_start(shop: Shop, gateway: Gateway, tmp_path: Path) -> None:
+    code, said = shop.reverify("shop.models:User.objects", "--depth", "bogus")
+    _, helped = shop.reverify("--help")
+
+    assert (code, gateway.taken, (tmp_path / "reverify.json").exists()) == (2, [], False)
+    for words in ("--depth", "syntax", "domain", "mailbox"):
+        assert words in said
+        assert words in helped
