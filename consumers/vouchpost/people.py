@@ -36,7 +36,7 @@ def people_of(
     if not hasattr(rows, "subquery"):
         raise ConfigurationError(f"a queryset or a select can be gone through, not a {type(rows).__name__}")
     if engine is None:
-        raise ConfigurationError("a select needs the engine of its database")
+        raise ConfigurationError("a select needs the engine of its database: give engine=, or the command --database")
     return SelectPeople(rows, engine=engine, key=key or "id", email=email, subject=subject)
 
 

@@ -3,10 +3,12 @@
 import os
 import sys
 from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -18,6 +20,8 @@ from vouchpost.bookmark import Bookmark
 from vouchpost.client import Client
 from vouchpost.errors import ApiError, ConfigurationError, StoreUnavailableError, VouchpostError
 from vouchpost.people import people_of
+
+_SETTINGS: Final = "DJANGO_SETTINGS_MODULE"
 
 
 class Depth(StrEnum):
@@ -102,12 +106,25 @@ def _imported(place: str) -> Any:
     if not (module and colon and names):
         raise ConfigurationError(f"{place} is not of the form module:name")
     sys.path.insert(0, "")
-    if "DJANGO_SETTINGS_MODULE" in os.environ:
+    if os.environ.get(_SETTINGS):
         import django  # noqa: PLC0415
 
         django.setup()
-    found = _found(module, names)
-    return found() if callable(found) and not hasattr(found, "values_list") else found
+    with _settings_asked_for(place):
+        found = _found(module, names)
+        return found() if callable(found) and not hasattr(found, "values_list") else found
+
+
+@contextmanager
+def _settings_asked_for(place: str) -> Generator[None, None, None]:
+    """Django's models cannot be imported without its settings. Where it was not imported, none of it was missing."""
+    try:
+        yield
+    except Exception as error:
+        django: Any = sys.modules.get("django.core.exceptions")
+        if os.environ.get(_SETTINGS) or django is None or not isinstance(error, django.ImproperlyConfigured):
+            raise
+        raise ConfigurationError(f"{place} needs Django's settings: set {_SETTINGS}") from error
 
 
 def _found(module: str, names: str) -> Any:

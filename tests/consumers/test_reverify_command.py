@@ -34,6 +34,7 @@ def nobody(): return []
         pytest.param(["reverified_shop:users"], "reverified_shop has no users", id="nothing of that name"),
         pytest.param(["reverified_shop:nobody"], "not a list", id="neither queryset nor select"),
         pytest.param(["reverified_shop:everybody"], "engine", id="no database"),
+        pytest.param(["reverified_shop:everybody"], "--database", id="no database, and which option names it"),
         pytest.param(["reverified_shop:everybody", "--database", "x:?y"], "no database URL", id="no URL"),
         pytest.param(
             ["reverified_shop:everybody", "--database", "sqlite://", "--email", "mail"], "no column mail", id="column"
@@ -142,18 +143,17 @@ class Shop:
             (folder / "shop" / name).write_text(text)
         self._run("shop.fill")
 
-    def reverify(self, *options: str) -> tuple[int, str]:
+    def reverify(self, *options: str, settings: str = "shop.settings") -> tuple[int, str]:
         """The exit code, and all that it says."""
-        return self._run(
-            "vouchpost", "reverify", *options, "--url", self._gateway.url, "--chunk", "10", "--at-once", "1"
-        )
+        more = ("--url", self._gateway.url, "--chunk", "10", "--at-once", "1")
+        return self._run("vouchpost", "reverify", *options, *more, settings=settings)
 
-    def _run(self, *command: str) -> tuple[int, str]:
-        settings = {"DJANGO_SETTINGS_MODULE": "shop.settings", "VOUCHPOST_API_KEY": "vp_test_00abc", "COLUMNS": "200"}
+    def _run(self, *command: str, settings: str = "shop.settings") -> tuple[int, str]:
+        variables = {"DJANGO_SETTINGS_MODULE": settings, "VOUCHPOST_API_KEY": "vp_test_00abc", "COLUMNS": "200"}
         done = subprocess.run(
             [sys.executable, "-m", *command],
             cwd=self._folder,
-            env=os.environ | settings,
+            env=os.environ | variables,
             capture_output=True,
             text=True,
             check=False,
@@ -219,3 +219,18 @@ def test_a_depth_that_there_is_not_is_refused_at_the_start(shop: Shop, gateway: 
     for words in ("--depth", "syntax", "domain", "mailbox"):
         assert words in said
         assert words in helped
+
+
+def test_without_the_settings_of_django_a_line_says_which_variable_names_them(shop: Shop) -> None:
+    code, said = shop.reverify("shop.models:User.objects", settings="")
+
+    assert (code, said) == (1, "shop.models:User.objects needs Django's settings: set DJANGO_SETTINGS_MODULE\n")
+
+
+def test_what_a_module_itself_finds_wrong_with_the_settings_is_shown_as_it_is(shop: Shop, tmp_path: Path) -> None:
+    needy = "from django.core.exceptions import ImproperlyConfigured\nraise ImproperlyConfigured('name a till')"
+    (tmp_path / "shop" / "needy.py").write_text(needy)
+
+    code, said = shop.reverify("shop.needy:rows")
+
+    assert (code, "ImproperlyConfigured: name a till" in said, "set DJANGO" in said) == (1, True, False)
