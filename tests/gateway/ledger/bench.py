@@ -161,6 +161,10 @@ class Bench:
 
     def lose_bell(self, lane: Lane) -> None:
         """As if the ring was lost and the time that it counted for had passed."""
+        self.raw.hset(keys.bells(lane.world.partition), lane.id, f"{self.generation(lane)} 1 0")
+
+    def end_bell(self, lane: Lane) -> None:
+        """As if a slice ended that left nothing due."""
         self.raw.hset(keys.bells(lane.world.partition), lane.id, f"{self.generation(lane)} 0 0")
 
     def rung(self, lane: Lane) -> int:

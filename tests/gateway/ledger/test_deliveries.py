@@ -163,7 +163,7 @@ def test_a_resend_asked_for_again_rings_where_nobody_was_rung_and_leaves_nothing
     before, rung = set(bench.raw.keys("*")), []
 
     for _ in range(2):
-        bench.lose_bell(lane)
+        bench.end_bell(lane)
         rung += bench.run(bench.deliveries.resend(bench.world, ref, queue=0, now_ms=START_MS, draw=draw))
 
     assert [ring.lane_id for ring in rung] == [lane.id, lane.id]

@@ -278,7 +278,7 @@ def test_enabling_forgets_the_failures_and_rings_for_what_waited(bench: Bench) -
     lane = bench.lane_of(made)
     bench.turn(lane, news=LaneNews(failed=20, throttle_ms=60_000))
     paused = bench.change(made, enabled=False)
-    bench.lose_bell(lane)
+    bench.end_bell(lane)
     rings = bench.run(
         bench.subscriptions.write(bench.world, dataclasses.replace(paused, enabled=True, version=3), new=False)
     )

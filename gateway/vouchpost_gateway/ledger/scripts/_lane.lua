@@ -17,7 +17,7 @@ end
 
 local function number_of(text) return tonumber(text or '') end
 
--- The bell of a lane: generation, until when it counts as rung, and whether the lane is slow.
+-- The bell of a lane: generation, until when it counts as rung (0 when a drain ended it), and whether the lane is slow.
 local function bell_of(lane)
   local text = redis.call('HGET', lane[BELL], lane.id)
   if not text then return 0, 0, '0' end
@@ -108,11 +108,12 @@ local function end_rest(lane) redis.call('HDEL', lane[META], 'not_before') end
 local function due_of(lane) return number_of(redis.call('ZSCORE', lane[DUE], lane.id)) end
 
 -- After adding work, with the time at which the index has the lane due: decides whether to ring. Only idle -> rung rings;
--- a drain that lingers is woken instead. Returns the generation to ring, or nil, and whether the lane is slow.
+-- a drain that lingers is woken instead, and one whose ring was lost is left to the sweeper: a worker that can drain it
+-- if need be, while whoever adds may not. Returns the generation to ring, or nil, and whether the lane is slow.
 local function wake(lane, due, now, ring_ms, wake_channel)
   if not due or due > now then return nil, '0' end
   local generation, rung_until, slow = bell_of(lane)
-  if rung_until > now then
+  if rung_until > 0 then
     if redis.call('HDEL', lane[META], 'lingers') == 1 then redis.call('PUBLISH', wake_channel, lane.id) end
     return nil, slow
   end
