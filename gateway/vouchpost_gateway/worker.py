@@ -12,7 +12,7 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.client import Pipeline
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import BusyLoadingError, RedisError
+from redis.exceptions import BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -34,8 +34,8 @@ DrainLane = Callable[[Lane, int], Awaitable[None]]
 class BellWorker(Worker):
     """An arq worker that polls when it is told of a ring, and now and then in case it was not told.
 
-    A Redis that is away for long ends a poll or a job with an error; neither may end the worker, which holds outcomes
-    that are still to be settled.
+    A Redis that is away for long ends a poll or a job with an error, of redis-py's or, from a transport that is closed,
+    of the event loop's; none may end the worker, which holds outcomes that are still to be settled.
     """
 
     rung: asyncio.Event
@@ -47,7 +47,7 @@ class BellWorker(Worker):
             self.rung.clear()
             try:
                 await self._poll_iteration()
-            except (RedisError, OSError) as error:
+            except Exception as error:  # noqa: BLE001  see above
                 logging.getLogger(__name__).warning("arq lost its Redis: %s", type(error).__name__)
             try:
                 async with asyncio.timeout(self.poll_delay_s):
@@ -65,7 +65,7 @@ class BellWorker(Worker):
             started = self.job_counter + self.ended
             try:
                 await super().start_jobs([job_id])
-            except (RedisError, OSError):
+            except Exception:
                 if self.job_counter + self.ended > started and job_id.decode() not in self.tasks:
                     super()._release_sem_dec_counter_on_complete()
                 raise

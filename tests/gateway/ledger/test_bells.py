@@ -252,6 +252,36 @@ def test_a_hang_in_the_midst_of_a_start_costs_the_pool_no_connection(bench: Benc
     assert bench.run(main())
 
 
+@pytest.mark.parametrize("at", ["zrangebyscore", "pipeline"])
+def test_an_error_that_is_none_of_redis_ends_no_worker_and_costs_no_slot(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    """Uvloop has a RuntimeError for whoever writes to a transport that was closed a moment ago."""
+    ran: list[int] = []
+
+    async def main() -> int:
+        async def drain(_lane: Lane, generation: int) -> None:
+            ran.append(generation)
+
+        pool = arq_pool(bench.url, connections=4)
+        worker = make_worker(pool, Queue.VERIFY, drain, slots=1, job_timeout_s=5)
+        working, failures = getattr(pool, at), [RuntimeError("the handler is closed")]
+
+        def fails_once(*args: object, **options: object) -> object:
+            if failures:
+                raise failures.pop()
+            return working(*args, **options)
+
+        monkeypatch.setattr(pool, at, fails_once)
+        await _rung(bench.store, Ring(verifications(bench.world).id, 3, slow=False))
+        await _until(worker, lambda: bool(ran))
+        await pool.aclose(close_connection_pool=True)
+        return worker.job_counter
+
+    assert bench.run(main()) == 0
+    assert ran == [3]
+
+
 def test_whatever_is_written_into_the_queue_a_worker_goes_on_and_unpickles_nothing(bench: Bench) -> None:
     """Whoever can write a pickle into a queue must not run code in our workers."""
     lane = verifications(bench.world)
